@@ -1,0 +1,197 @@
+#pragma once
+// The arguments of every op, the contract between ops/ and the kernels of each backend.
+//
+// Letters: N tokens (rows end to end), C hidden_size, H query heads, K key/value heads, D head_dim, F
+// intermediate_size, V vocab_size, R padded lora rank. "compute type" is bf16, f32 (or f64, c128 on the reference
+// backend); statistics are stat_dtype(compute). Outputs come first. Unless an argument block says otherwise, an output
+// may not overlap an input. Matrices may have stride > cols; TensorViews named w, rstd, lse are contiguous.
+// Sums inside a kernel are at least f32. A result may not depend on the number of threads.
+#include "core/batch.h"
+#include "core/tensor.h"
+#include "quant/weight.h"
+
+namespace lorikeet {
+
+/// Number of tokens whose products are summed before they are added to a gradient, in index order, whatever the
+/// thread count.
+constexpr int64_t kTokenChunk = 512;
+
+/// y[n] = scale * table[tokens[n]]   (y [N,C], table [V,C] in any weight format)
+struct EmbeddingArgs {
+  static constexpr auto op_name = "embedding";
+  TensorView y;
+  const Weight* table;
+  const int32_t* tokens;
+  double scale = 1;
+};
+/// dtable[tokens[n]] += scale * dy[n], in token order   (dtable [V,C] stat type)
+struct EmbeddingBwdArgs {
+  static constexpr auto op_name = "embedding_bwd";
+  TensorView dtable, dy;
+  const int32_t* tokens;
+  double scale = 1;
+};
+
+/// y = x * rstd * (w + weight_offset), rstd = 1 / sqrt(mean(x^2) + eps) per row   (x, y [M,C]; rstd [M,1] stat; w [1,C]
+/// any of f32, bf16, f16 or the compute type)
+struct RmsNormArgs {
+  static constexpr auto op_name = "rms_norm";
+  TensorView y, rstd, x, w;
+  double eps;
+  double weight_offset = 0;
+};
+/// dx (+)= gradient of rms_norm; dw (optional, [1,C] stat) += sum over rows in index order, chunks of kTokenChunk.
+/// dx may be dy.
+struct RmsNormBwdArgs {
+  static constexpr auto op_name = "rms_norm_bwd";
+  TensorView dx, dw, dy, x, w, rstd;
+  double weight_offset = 0;
+  bool accumulate = false;
+};
+
+/// y = residual + x W^T + bias + low lora_b^T, one sum in f32 rounded once.
+/// y [N,out] compute type or f32; x [N,in]; residual (optional) [N,out], may be y; bias (optional) [1,out];
+/// low (optional) [N,R] with lora_b [out,R] (the scale s is in lora_b), both of the compute type.
+struct LinearArgs {
+  static constexpr auto op_name = "linear";
+  TensorView y, x;
+  const Weight* w;
+  TensorView bias, residual, low, lora_b;
+};
+/// dx (+)= sum_i dy[i] W_i + dlow A, one sum over all i in f32   (dx [N,in]; dy[i] [N,out_i]; dlow [N,R]; lora_a [R,in])
+struct LinearDxArgs {
+  static constexpr auto op_name = "linear_dx";
+  TensorView dx;
+  bool accumulate = false;
+  int count = 0;
+  TensorView dy[3];
+  const Weight* w[3];
+  TensorView dlow, lora_a;
+};
+/// dw += scale * dy^T x, tokens in chunks of kTokenChunk added in order   (dw [out,in] stat; dy [N,out]; x [N,in])
+struct TokenSumArgs {
+  static constexpr auto op_name = "token_sum";
+  TensorView dw, dy, x;
+  double scale = 1;
+};
+/// db += sum over rows of dy, chunks of kTokenChunk in order   (db [1,out] stat; dy [N,out])
+struct ColumnSumArgs {
+  static constexpr auto op_name = "column_sum";
+  TensorView db, dy;
+};
+
+/// Inverted dropout: y = x * keep / (1 - p) with keep drawn from (key, row id, position, channel); y may be x.
+/// accumulate: y += instead (the backward).
+struct DropoutArgs {
+  static constexpr auto op_name = "dropout";
+  TensorView y, x;
+  double p;
+  uint64_t seed, stream;
+  const MicroBatch* batch;
+  bool accumulate = false;
+};
+
+/// Rotary embedding on the first rotary_dim elements of each head, by table rows cos/sin [positions, rotary_dim/2] f32.
+/// sign +1 forward, -1 backward. y may be x. Pairs are (j, j + rotary_dim/2), or (2j, 2j+1) if interleaved.
+struct RopeArgs {
+  static constexpr auto op_name = "rope";
+  TensorView y, x, cos, sin;
+  const int32_t* positions;
+  int32_t head_dim, rotary_dim;
+  double sign = 1;
+  bool interleaved = false;
+};
+
+struct Heads {
+  int32_t q = 0, kv = 0, dim = 0;
+};
+
+/// Causal attention over ragged rows; head h of q attends head h / (q / kv) of k and v. See RowSpan.
+/// o, q [N, heads.q*dim]; k, v [keys, heads.kv*dim]; lse [N, heads.q] stat, empty if no backward follows.
+/// scores = scale * q.k, then softcap * tanh(scores / softcap) if softcap > 0; window > 0: a query sees only the last
+/// `window` positions, itself included.
+struct AttentionArgs {
+  static constexpr auto op_name = "attention";
+  TensorView o, lse, q, k, v;
+  std::span<const RowSpan> rows;
+  Heads heads;
+  double scale;
+  int64_t window = 0;
+  double softcap = 0;
+};
+/// dq, dk, dv are set (not added). delta [N, heads.q] stat is scratch for sum(dout * o).
+struct AttentionBwdArgs {
+  static constexpr auto op_name = "attention_bwd";
+  TensorView dq, dk, dv, delta, dout, o, lse, q, k, v;
+  std::span<const RowSpan> rows;
+  Heads heads;
+  double scale;
+  int64_t window = 0;
+  double softcap = 0;
+};
+
+enum class Activation : uint8_t { silu, gelu_tanh, gelu, relu };
+
+/// y = act(gate) * up   ([N,F] each)
+struct GatedActivationArgs {
+  static constexpr auto op_name = "gated_activation";
+  TensorView y, gate, up;
+  Activation activation = Activation::silu;
+};
+/// dgate may be gate and dup may be up.
+struct GatedActivationBwdArgs {
+  static constexpr auto op_name = "gated_activation_bwd";
+  TensorView dgate, dup, dy, gate, up;
+  Activation activation = Activation::silu;
+};
+
+/// y = x[at[i]] per row, and its counterpart y[at[i]] = x[i].
+struct GatherRowsArgs {
+  static constexpr auto op_name = "gather_rows";
+  TensorView y, x;
+  const int32_t* at;
+};
+struct ScatterRowsArgs {
+  static constexpr auto op_name = "scatter_rows";
+  TensorView y, x;
+  const int32_t* at;
+};
+struct ZeroArgs {
+  static constexpr auto op_name = "zero";
+  TensorView y;
+};
+/// y = scale * x with conversion between element types (f32/bf16/f16 into each other; f32 into f64 and c128).
+struct CastArgs {
+  static constexpr auto op_name = "cast";
+  TensorView y, x;
+  double scale = 1;
+};
+
+/// Cross-entropy of logits z = softcap(logit_scale * logits) [M,V] against target[M]:
+///   row_loss[i] = logsumexp(z_i) - z_i[target_i];   loss_sum += row_loss in index order (sum type)
+///   dlogits = grad_scale * d row_loss / d logits (compute type), may lie over logits row by row (same start, any
+///   stride that fits); absent for evaluation.   correct += rows whose largest logit is the target's; may be null.
+/// logits f32 (or the reference type); row_loss [M,1] sum type.
+struct CrossEntropyArgs {
+  static constexpr auto op_name = "cross_entropy";
+  TensorView dlogits, row_loss, loss_sum, logits;
+  const int32_t* target;
+  int64_t* correct = nullptr;
+  double grad_scale = 1;
+  double logit_scale = 1, softcap = 0;
+};
+
+/// sum += sum of squares of g over fixed chunks, in f64   (sum [1,1] sum type; g stat type)
+struct SquareSumArgs {
+  static constexpr auto op_name = "square_sum";
+  TensorView sum, g;
+};
+/// PyTorch's AdamW, one step t >= 1, all f32: g' = grad_scale * g; p -= lr*weight_decay*p; m, v moments; bias-corrected.
+struct AdamWArgs {
+  static constexpr auto op_name = "adamw";
+  TensorView p, g, m, v;
+  double lr, beta1, beta2, eps, weight_decay, grad_scale;
+  int64_t t;
+};
+
+}  // namespace lorikeet
