@@ -1,0 +1,34 @@
+#pragma once
+// A conversation as token ids, and which of them the assistant wrote.
+#include <cstdint>
+#include <vector>
+
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace lorikeet {
+
+struct MaskedConversation {
+  std::vector<int32_t> input_ids;
+  std::vector<bool> target;  ///< as many as input_ids: written by the assistant, its end-of-turn token included
+};
+
+/// Renders the whole conversation, tokenizes it in one go and marks the assistant's tokens.
+///
+/// The text is encoded without special tokens, since the template writes them itself; where the tokenizer
+/// wants BOS and the rendering has none, exactly one is put in front.
+/// Where the template marks {% generation %} blocks those are the targets. Otherwise the targets are found
+/// from the rendering itself: for each assistant message the text between the rendering of what comes
+/// before it (with the generation prompt) and of what comes up to it, verified to hold the message's
+/// content and the end-of-turn token that closes it.
+///
+/// Throws Error(format) naming the message where that is impossible: the template rewrites or drops earlier
+/// content, or its rendering does not contain the content. `input.add_generation_prompt` must be false.
+MaskedConversation tokenize_conversation(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                                         const ChatInput& input);
+
+/// The conversation up to where the assistant speaks next (with the generation prompt), as token ids.
+std::vector<int32_t> tokenize_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                                     const ChatInput& input);
+
+}  // namespace lorikeet
