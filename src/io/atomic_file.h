@@ -1,0 +1,80 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace lorikeet {
+
+/// A file that appears complete or not at all: written under a temporary name in the same folder, then fsync,
+/// rename, fsync of the folder. Removed again if it is destroyed before commit().
+///
+/// A path that names a symbolic link replaces what the link points to; a device or pipe is written in place.
+/// Every failure (no space, file too large, read-only, ...) throws Error(resource) with the path, the
+/// system's reason and the bytes. From the first AtomicFile on, the process ignores SIGXFSZ, so that a file
+/// size limit is an error too.
+class AtomicFile {
+ public:
+  /// Creates the temporary file. Throws Error(usage) if `path` is a folder or its folder does not exist.
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void append(std::span<const std::byte> bytes);
+  void append(std::string_view text);
+  /// Writes at a fixed place, independent of append(); needs a regular file.
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
+  /// Claims `bytes` of disk at once, so that a full disk is found before hours of work. No effect where the
+  /// file system cannot.
+  void reserve(uint64_t bytes);
+
+  uint64_t appended() const { return appended_; }
+  const std::string& path() const { return path_; }
+  void commit();
+
+ private:
+  void flush();
+  void write_all(const std::byte* data, size_t size, int64_t offset);
+  [[noreturn]] void fail(const char* action, int error_number, uint64_t bytes) const;
+  void discard() noexcept;
+
+  std::string path_, temporary_;  // temporary_ is empty for a device
+  std::string target_;            // path_ with symbolic links resolved
+  int fd_ = -1;
+  uint64_t appended_ = 0;
+  std::string buffer_;
+};
+
+/// Writes `content` to `path` atomically.
+void write_file_atomic(const std::string& path, std::string_view content);
+
+/// A folder that appears complete or not at all, e.g. a checkpoint: files are written into path() and the
+/// folder is renamed at commit(). Removed with its content if destroyed before.
+class AtomicFolder {
+ public:
+  enum class IfExists { refuse, replace };
+
+  /// Creates the temporary folder beside `target` (its parents too). An existing non-empty `target` is
+  /// refused with Error(usage), or kept until commit() swaps it with the new one and deletes it.
+  explicit AtomicFolder(std::string target, IfExists if_exists = IfExists::refuse);
+  ~AtomicFolder();
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+
+  /// Where to write now.
+  const std::string& path() const { return temporary_; }
+  const std::string& target() const { return target_; }
+  void commit();
+
+ private:
+  std::string target_, temporary_;
+  IfExists if_exists_;
+};
+
+/// Creates `path` and its parents. Throws Error(resource), or Error(usage) if a file is in the way.
+void make_folders(const std::string& path);
+
+}  // namespace lorikeet
