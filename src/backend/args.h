@@ -33,7 +33,7 @@ struct EmbeddingBwdArgs {
 };
 
 /// y = x * rstd * (w + weight_offset), rstd = 1 / sqrt(mean(x^2) + eps) per row   (x, y [M,C]; rstd [M,1] stat; w [1,C]
-/// any of f32, bf16, f16 or the compute type)
+/// any of f32, bf16, f16 or the compute type; rstd may be empty when no backward follows)
 struct RmsNormArgs {
   static constexpr auto op_name = "rms_norm";
   TensorView y, rstd, x, w;

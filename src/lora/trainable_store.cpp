@@ -1,0 +1,97 @@
+#include "lora/trainable_store.h"
+
+#include "backend/args.h"
+
+namespace lorikeet {
+
+namespace {
+constexpr size_t kAlignment = 64;
+size_t aligned_bytes(Shape s, DType d) {
+  return (static_cast<size_t>(s.count()) * size_of(d) + kAlignment - 1) / kAlignment * kAlignment;
+}
+/// The master can serve the kernels itself.
+bool shares_master(const Parameter& p, DType compute) {
+  return (compute == stat_dtype(compute) || p.compute_in_f32) && p.compute_scale == 1;
+}
+/// Hands out consecutive aligned pieces of a buffer.
+class Cursor {
+ public:
+  explicit Cursor(const Buffer& b) : buffer_(b) {}
+  TensorView take(Shape s, DType d) {
+    const TensorView v(buffer_.at(offset_), s, d);
+    offset_ += aligned_bytes(s, d);
+    return v;
+  }
+
+ private:
+  const Buffer& buffer_;
+  size_t offset_ = 0;
+};
+}  // namespace
+
+size_t TrainableStore::declare(std::string name, ParameterKind kind, Shape padded, double compute_scale,
+                               bool compute_in_f32) {
+  Parameter& p = parameters_.emplace_back();
+  p.name = std::move(name);
+  p.kind = kind;
+  p.value = TensorView(nullptr, padded, stat_dtype(compute_));
+  p.compute_scale = compute_scale;
+  p.compute_in_f32 = compute_in_f32;
+  return parameters_.size() - 1;
+}
+
+void TrainableStore::allocate(bool with_optimizer, bool dry) {
+  const DType stat = stat_dtype(compute_);
+  value_bytes_ = optimizer_bytes_ = 0;
+  for (const Parameter& p : parameters_) {
+    const Shape s = p.value.shape();
+    value_bytes_ += aligned_bytes(s, stat) * (with_optimizer ? 2 : 1);
+    if (!shares_master(p, compute_)) value_bytes_ += aligned_bytes(s, compute_);
+    if (with_optimizer) optimizer_bytes_ += 2 * aligned_bytes(s, stat);
+  }
+  memory_ = Buffer(value_bytes_, "adapter values and gradients", dry);
+  moments_ = Buffer(optimizer_bytes_, "optimizer state", dry);
+  Cursor values(memory_), moments(moments_);
+  for (Parameter& p : parameters_) {
+    const Shape s = p.value.shape();
+    p.value = values.take(s, stat);
+    if (with_optimizer) {
+      p.grad = values.take(s, stat);
+      p.m = moments.take(s, stat);
+      p.v = moments.take(s, stat);
+    }
+    p.compute = shares_master(p, compute_) ? p.value : values.take(s, compute_);
+  }
+}
+
+int64_t TrainableStore::trainable_count() const {
+  int64_t n = 0;
+  for (const NamedTensor& t : tensors_) n += t.rows * t.cols;
+  return n;
+}
+
+TensorView TrainableStore::value_of(const NamedTensor& t) const {
+  return parameters_[t.parameter].value.row_range(t.row, t.rows).columns(t.col, t.cols);
+}
+
+TensorView TrainableStore::grad_of(const NamedTensor& t) const {
+  return parameters_[t.parameter].grad.row_range(t.row, t.rows).columns(t.col, t.cols);
+}
+
+const NamedTensor* TrainableStore::find(std::string_view name) const {
+  for (const NamedTensor& t : tensors_)
+    if (t.name == name) return &t;
+  return nullptr;
+}
+
+void TrainableStore::update_compute(const Stream& stream) {
+  for (const Parameter& p : parameters_)
+    if (!shares_master(p, compute_)) dispatch(stream, CastArgs{p.compute, p.value, p.compute_scale});
+}
+
+void TrainableStore::zero_grad(const Stream& stream) {
+  for (const Parameter& p : parameters_)
+    if (p.grad) dispatch(stream, ZeroArgs{p.grad});
+}
+
+}  // namespace lorikeet

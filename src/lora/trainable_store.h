@@ -1,0 +1,77 @@
+#pragma once
+// Everything that learns: LoRA factors, and with full fine-tuning (or modules_to_save) base tensors.
+//
+// The store owns, per parameter: the f32 master (value), the gradient, the two Adam moments and, where the kernels
+// need another type or scale, the compute copy. Parameters are matrices as the kernels want them (A matrices that share
+// X stacked, ranks zero-padded to 16); the named tensors on top are what PEFT and Hugging Face files know. Padding is
+// zero and stays zero, since its gradient is zero.
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/buffer.h"
+#include "core/tensor.h"
+
+namespace lorikeet {
+
+enum class ParameterKind : uint8_t { lora_a, lora_b, base };
+
+struct Parameter {
+  std::string name;        ///< for messages
+  ParameterKind kind = ParameterKind::base;
+  TensorView value, grad;  ///< stat type
+  TensorView m, v;         ///< Adam moments, f32; empty without an optimizer
+  TensorView compute;      ///< compute type = compute_scale * value; may be `value` itself
+  double compute_scale = 1;
+  bool compute_in_f32 = false;
+};
+
+/// A tensor as files name it: a rectangle of a parameter.
+struct NamedTensor {
+  std::string name;  ///< e.g. "model.layers.0.self_attn.q_proj.lora_A.weight", or a base tensor's name
+  size_t parameter = 0;
+  int64_t row = 0, rows = 0, col = 0, cols = 0;
+  std::vector<int64_t> shape;  ///< as in the file: {rows, cols}, or {cols} for vectors
+};
+
+/// First phase: declare parameters; allocate() then makes the memory (or, dry, only its size).
+class TrainableStore {
+ public:
+  /// `compute` decides the type of the compute copies; values and gradients have stat_dtype(compute).
+  explicit TrainableStore(DType compute) : compute_(compute) {}
+
+  /// `compute_in_f32`: the kernels read the master itself (norm weights and biases, which every kernel takes as f32).
+  size_t declare(std::string name, ParameterKind kind, Shape padded, double compute_scale, bool compute_in_f32 = false);
+  void declare_tensor(NamedTensor tensor) { tensors_.push_back(std::move(tensor)); }
+  /// Throws Error(resource). `with_optimizer` adds gradients and moments; without it only values and copies exist.
+  void allocate(bool with_optimizer, bool dry);
+
+  DType compute_dtype() const { return compute_; }
+  std::deque<Parameter>& parameters() { return parameters_; }
+  const std::deque<Parameter>& parameters() const { return parameters_; }
+  const std::vector<NamedTensor>& tensors() const { return tensors_; }
+
+  int64_t trainable_count() const;  ///< elements of the named tensors (padding not counted)
+  size_t value_bytes() const { return value_bytes_; }          ///< masters, gradients and compute copies
+  size_t optimizer_bytes() const { return optimizer_bytes_; }  ///< moments
+
+  /// The named rectangle of value or gradient.
+  TensorView value_of(const NamedTensor& t) const;
+  TensorView grad_of(const NamedTensor& t) const;
+  const NamedTensor* find(std::string_view name) const;
+
+  /// Refreshes the compute copies after values changed.
+  void update_compute(const Stream& stream);
+  void zero_grad(const Stream& stream);
+
+ private:
+  DType compute_;
+  std::deque<Parameter> parameters_;  // a deque: views and pointers to elements stay valid
+  std::vector<NamedTensor> tensors_;
+  Buffer memory_, moments_;
+  size_t value_bytes_ = 0, optimizer_bytes_ = 0;
+};
+
+}  // namespace lorikeet

@@ -1,0 +1,132 @@
+#include "model/decoder.h"
+
+#include "model/block.h"
+
+namespace lorikeet {
+
+namespace {
+/// Values or records of one block: the most that decoder_block makes, with room for a family's additions.
+constexpr size_t kRecordsPerBlock = 32;
+
+int64_t lowest_learning_block(const Model& m) {
+  if (m.dembedding) return 0;
+  for (size_t i = 0; i < m.blocks.size(); ++i)
+    if (m.blocks[i].learns()) return static_cast<int64_t>(i);
+  return static_cast<int64_t>(m.blocks.size());
+}
+}  // namespace
+
+Decoder::Decoder(const Model& model, const Stream& stream)
+    : model_(model),
+      stream_(stream),
+      tape_(stream, model.compute, kRecordsPerBlock * (model.blocks.size() + 1)),
+      layers_(model.blocks.size()),
+      lowest_(lowest_learning_block(model)) {}
+
+Sequence Decoder::sequence(const MicroBatch& batch) const {
+  Sequence s;
+  s.batch = &batch;
+  s.cos = model_.rope_cos;
+  s.sin = model_.rope_sin;
+  return s;
+}
+
+void Decoder::start(const MicroBatch& batch, TensorView hidden) {
+  tape_.run(EmbeddingArgs{hidden, &model_.embedding, batch.tokens.data(), model_.spec.embedding_scale});
+}
+
+void Decoder::record(size_t layer, TensorView out) {
+  Layer& l = layers_[layer];
+  const bool needs_grad = static_cast<int64_t>(layer) > lowest_ || model_.dembedding;
+  const Var in = tape_.stored(l.in, needs_grad);
+  l.result = decoder_block(tape_, model_.spec, model_.blocks[layer], in, seq_, layer, out);
+}
+
+void Decoder::forward_backward(const MicroBatch& batch, double grad_scale, int64_t kept_blocks,
+                               const DropoutKey& dropout, const LossTotals& totals) {
+  Arena& arena = tape_.arena();
+  const Shape shape{batch.n(), model_.spec.hidden_size};
+  const auto n = static_cast<int64_t>(layers_.size());
+  arena.rewind_bottom(0);
+  arena.rewind_top(0);
+  tape_.rewind({});
+  seq_ = sequence(batch);
+  seq_.dropout = dropout;
+
+  TensorView x = arena.bottom(shape, model_.compute, "embedding");
+  start(batch, x);
+  for (int64_t i = 0; i < n; ++i) {
+    Layer& l = layers_[static_cast<size_t>(i)];
+    l.in = x;
+    l.bottom = arena.bottom_mark();
+    l.mark = tape_.mark();
+    l.out = arena.bottom(shape, model_.compute, "block.out");
+    tape_.set_recording(i >= lowest_ && i + kept_blocks >= n);
+    const size_t top = arena.top_mark();
+    record(static_cast<size_t>(i), l.out);
+    arena.rewind_top(top);
+    if (!tape_.recording()) tape_.rewind(l.mark);
+    x = l.out;
+  }
+  tape_.set_recording(true);
+  const bool blocks_learn = lowest_ < n || model_.dembedding;
+  // The one gradient that crosses blocks, always this buffer.
+  const TensorView d = arena.top(shape, model_.compute, "d_hidden");
+  linear_cross_entropy(stream_, model_.head, x, d, batch, grad_scale, totals);
+  if (!blocks_learn) return;
+  for (int64_t i = n; i-- > lowest_;) {
+    const Layer& l = layers_[static_cast<size_t>(i)];
+    if (i + kept_blocks < n) {
+      arena.rewind_bottom(l.bottom);
+      record(static_cast<size_t>(i), {});  // nobody reads this block's output again
+    }
+    tape_.give_grad(l.result, d, true);
+    tape_.backward_to(l.mark);
+    arena.rewind_bottom(l.bottom);
+  }
+  if (model_.dembedding) tape_.run(EmbeddingBwdArgs{model_.dembedding, d, batch.tokens.data(), model_.spec.embedding_scale});
+}
+
+TensorView Decoder::forward(const MicroBatch& batch, const std::function<void(int64_t, TensorView)>& observe) {
+  Arena& arena = tape_.arena();
+  const Shape shape{batch.n(), model_.spec.hidden_size};
+  TensorView in = arena.bottom(shape, model_.compute, "hidden"), out = arena.bottom(shape, model_.compute, "hidden");
+  start(batch, in);
+  tape_.set_recording(false);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (observe) observe(static_cast<int64_t>(i), in);
+    layers_[i].in = in;
+    const Tape::Mark mark = tape_.mark();
+    const size_t top = arena.top_mark();
+    record(i, out);
+    arena.rewind_top(top);
+    tape_.rewind(mark);
+    std::swap(in, out);
+  }
+  if (observe) observe(static_cast<int64_t>(layers_.size()), in);
+  return in;
+}
+
+void Decoder::evaluate(const MicroBatch& batch, const LossTotals& totals) {
+  tape_.arena().rewind_bottom(0);
+  tape_.arena().rewind_top(0);
+  tape_.rewind({});
+  seq_ = sequence(batch);
+  const TensorView x = forward(batch, {});
+  linear_cross_entropy(stream_, model_.head, x, {}, batch, 0, totals);
+}
+
+void Decoder::logits(const MicroBatch& batch, std::span<const KvCacheLayer> cache, std::span<const int32_t> cache_at,
+                     std::span<const int32_t> at, TensorView out,
+                     const std::function<void(int64_t layer, TensorView hidden)>& observe) {
+  tape_.arena().rewind_bottom(0);
+  tape_.arena().rewind_top(0);
+  tape_.rewind({});
+  seq_ = sequence(batch);
+  seq_.cache = cache;
+  seq_.cache_at = cache_at;
+  const TensorView x = forward(batch, observe);
+  head_logits(stream_, model_.head, x, at, out);
+}
+
+}  // namespace lorikeet

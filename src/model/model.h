@@ -1,0 +1,73 @@
+#pragma once
+// A model ready to run: the slots of every block, bound to weights and to what learns.
+#include <map>
+#include <vector>
+
+#include "lora/trainable_store.h"
+#include "model/spec.h"
+#include "ops/attention.h"
+#include "ops/head.h"
+#include "ops/slots.h"
+
+namespace lorikeet {
+
+struct BlockSlots {
+  NormSlot input_norm, post_attention_norm, q_norm, k_norm;
+  LinearGroup qkv, o, gate_up, down;
+  AttentionSpec attention;
+  bool learns() const {
+    return input_norm.learns() || post_attention_norm.learns() || q_norm.learns() || k_norm.learns() ||
+           qkv.learns() || o.learns() || gate_up.learns() || down.learns();
+  }
+};
+
+struct Model {
+  ModelSpec spec;
+  DType compute = DType::f32;
+  Weight embedding;          ///< [V,C]
+  TensorView dembedding;     ///< gradient, only if it learns
+  HeadSlot head;
+  std::vector<BlockSlots> blocks;
+  TensorView rope_cos, rope_sin;  ///< [positions, rotary_dim/2] f32
+  Buffer rope_memory;
+};
+
+/// Where weights come from: the loader, or a test. All names are Hugging Face tensor names with ".weight" or ".bias".
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  /// A matrix in the format in which it stays in memory. On a dry run only shape, format and type are set.
+  /// Throws Error(format), naming the tensor, if it is missing or its shape is not [rows, cols].
+  virtual Weight matrix(const std::string& name, int64_t rows, int64_t cols) = 0;
+  /// A vector (norm weight, bias) as [1,n].
+  virtual TensorView vector(const std::string& name, int64_t n) = 0;
+};
+
+/// The adapter of one module.
+struct AdapterChoice {
+  int64_t r = 0;
+  double scale = 1;  ///< alpha / r
+};
+
+struct ModelOptions {
+  DType compute = DType::f32;
+  int64_t positions = 0;                          ///< rope table rows: the longest row that will run
+  bool train_base = false;                        ///< full fine-tuning: every weight is a parameter
+  std::map<std::string, AdapterChoice> adapters;  ///< module path -> adapter
+  double lora_dropout = 0;
+};
+
+/// Paths of all linear modules in model order, the head not among them: what "all-linear" means.
+std::vector<std::string> linear_module_paths(const ModelSpec& spec);
+
+/// Builds the model over `source` and declares what learns in `store`; allocates the store (dry: sizes only).
+/// `with_optimizer`: gradients and moments too. With train_base the masters are filled from `source`.
+/// Throws Error(usage) if an adapter's module path does not exist, Error(format) from the source.
+Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options, TrainableStore& store,
+                  bool with_optimizer, bool dry);
+
+/// Draws A (Kaiming uniform with a = sqrt 5, i.e. uniform in +-1/sqrt(in); or normal with std 1/r) and zeroes B.
+/// Depends on the seed and the tensor names only.
+void init_lora(TrainableStore& store, uint64_t seed, bool gaussian);
+
+}  // namespace lorikeet
