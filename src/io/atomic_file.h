@@ -51,30 +51,4 @@ class AtomicFile {
 /// Writes `content` to `path` atomically.
 void write_file_atomic(const std::string& path, std::string_view content);
 
-/// A folder that appears complete or not at all, e.g. a checkpoint: files are written into path() and the
-/// folder is renamed at commit(). Removed with its content if destroyed before.
-class AtomicFolder {
- public:
-  enum class IfExists { refuse, replace };
-
-  /// Creates the temporary folder beside `target` (its parents too). An existing non-empty `target` is
-  /// refused with Error(usage), or kept until commit() swaps it with the new one and deletes it.
-  explicit AtomicFolder(std::string target, IfExists if_exists = IfExists::refuse);
-  ~AtomicFolder();
-  AtomicFolder(const AtomicFolder&) = delete;
-  AtomicFolder& operator=(const AtomicFolder&) = delete;
-
-  /// Where to write now.
-  const std::string& path() const { return temporary_; }
-  const std::string& target() const { return target_; }
-  void commit();
-
- private:
-  std::string target_, temporary_;
-  IfExists if_exists_;
-};
-
-/// Creates `path` and its parents. Throws Error(resource), or Error(usage) if a file is in the way.
-void make_folders(const std::string& path);
-
 }  // namespace lorikeet

@@ -1,6 +1,7 @@
 #pragma once
 // Value and tensor types of GGUF: one table each.
 #include <cstdint>
+#include <string>
 
 namespace lorikeet {
 
@@ -56,6 +57,6 @@ struct GgufBlock {
 };
 GgufBlock block_of(GgufType type);
 /// "Q4_K", or "type 99".
-const char* name_of(GgufType type);
+std::string name_of(GgufType type);
 
 }  // namespace lorikeet
