@@ -190,7 +190,7 @@ TEST_F(SafetensorsFolder, ReadsShardsThatTheWriterSplit) {
   EXPECT_EQ(set.tensors().size(), 3u);
   EXPECT_EQ(float_view(set.at("y"), set.path()).as<float>()[2], 3.f);
   EXPECT_EQ(set.file_of(set.at("z")), path("model-00002-of-00002.safetensors"));
-  EXPECT_EQ(read(path("model.safetensors.index.json")).substr(0, 43),
+  EXPECT_EQ(read(path("model.safetensors.index.json")).substr(0, 44),
             "{\n  \"metadata\": {\n    \"total_size\": 28\n  },\n");
   expect_error([&] { set.at("w"); }, ErrorKind::format, {"'w' is missing", folder_});
   EXPECT_TRUE(set.unchanged());
