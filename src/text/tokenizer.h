@@ -99,8 +99,8 @@ class Tokenizer {
   std::shared_ptr<const text::TokenizerParts> parts_;
 };
 
-/// Decodes tokens that come one by one. What it yields is always whole UTF-8, and all of it together
-/// equals Tokenizer::decode of all tokens.
+/// Decodes tokens that come one by one. What it yields is always whole UTF-8, and all of it together equals
+/// Tokenizer::decode of all tokens (for byte-fallback vocabularies as long as the bytes form characters).
 class StreamDecoder {
  public:
   StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens);
@@ -112,7 +112,9 @@ class StreamDecoder {
  private:
   Tokenizer tokenizer_;
   bool skip_special_tokens_;
-  std::vector<int32_t> window_;  // tokens whose decoding may still change, after those that give context
+  std::string take_window(bool all);
+  std::string bytes_;            // byte-level vocabularies: the beginning of a character
+  std::vector<int32_t> window_;  // others: tokens whose text is held back, after those that give context
   size_t context_ = 0;           // window_[0, context_) was yielded already
 };
 

@@ -1,0 +1,165 @@
+#include "text/normalizer.h"
+
+#include "text/split.h"
+#include "text/unicode.h"
+#include "text/unicode_forms.h"
+
+namespace lorikeet::text {
+namespace {
+
+constexpr const char* kLowerOneEighthBlock = "\xe2\x96\x81";  // U+2581, SentencePiece's visible space
+
+class Sequence : public Normalizer {
+ public:
+  explicit Sequence(std::vector<NormalizerPtr> steps) : steps_(std::move(steps)) {}
+  void normalize(Pieces& pieces) const override {
+    for (const NormalizerPtr& step : steps_) step->normalize(pieces);
+  }
+
+ private:
+  std::vector<NormalizerPtr> steps_;
+};
+
+class Prepend : public Normalizer {
+ public:
+  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
+  void normalize(Pieces& pieces) const override {
+    if (pieces.text.empty()) return;
+    Rewriter writer(pieces);
+    writer.replace(prefix_, 0, 0);
+    writer.copy(0, pieces.text.size());
+    writer.finish();
+  }
+
+ private:
+  std::string prefix_;
+};
+
+class Replace : public Normalizer {
+ public:
+  Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  void normalize(Pieces& pieces) const override {
+    std::string replaced;
+    const bool use_replaced = pattern_.is_regex() && replace_unknown_characters(pieces.text, replaced);
+    std::vector<Range> matches;
+    pattern_.find_all(use_replaced ? replaced : pieces.text, {0, pieces.text.size()}, matches);
+    if (matches.empty()) return;
+    Rewriter writer(pieces);
+    size_t at = 0;
+    for (const Range& m : matches) {
+      writer.copy(at, m.begin);
+      writer.replace(content_, m.begin, m.end);
+      at = m.end;
+    }
+    writer.copy(at, pieces.text.size());
+    writer.finish();
+  }
+
+ private:
+  Pattern pattern_;
+  std::string content_;
+};
+
+class Strip : public Normalizer {
+ public:
+  Strip(bool left, bool right) : left_(left), right_(right) {}
+  void normalize(Pieces& pieces) const override {
+    size_t begin = 0, end = pieces.text.size();
+    while (left_ && begin < end) {
+      const CodePoint c = code_point_at(pieces.text, begin);
+      if (!is_white_space(c.value)) break;
+      begin += c.size;
+    }
+    while (right_ && begin < end) {
+      const CodePoint c = code_point_before(pieces.text, end);
+      if (!is_white_space(c.value)) break;
+      end -= c.size;
+    }
+    Rewriter writer(pieces);
+    writer.copy(begin, end);
+    writer.finish();
+  }
+
+ private:
+  bool left_, right_;
+};
+
+// Unicode normalization or lower-casing, in stretches that begin with an ASCII character: none reaches over
+// such a border.
+class Form : public Normalizer {
+ public:
+  explicit Form(std::string (*convert)(std::string_view)) : convert_(convert) {}
+  void normalize(Pieces& pieces) const override {
+    const std::string& text = pieces.text;
+    const auto ascii = [&](size_t i) { return static_cast<unsigned char>(text[i]) < 0x80; };
+    if (ascii_only(text) && convert_ != lower_case) return;
+    Rewriter writer(pieces);
+    for (size_t begin = 0; begin < text.size();) {
+      size_t end = begin + 1;
+      while (end < text.size() && !ascii(end)) ++end;
+      const std::string_view part = std::string_view(text).substr(begin, end - begin);
+      if (const std::string changed = convert_(part); changed == part) {
+        writer.copy(begin, end);
+      } else {
+        writer.replace(changed, begin, end);
+      }
+      begin = end;
+    }
+    writer.finish();
+  }
+
+ private:
+  static bool ascii_only(std::string_view s) {
+    for (const char c : s) {
+      if (static_cast<unsigned char>(c) >= 0x80) return false;
+    }
+    return true;
+  }
+  std::string (*convert_)(std::string_view);
+};
+
+NormalizerPtr make_sequence(const ComponentJson& json) {
+  std::vector<NormalizerPtr> steps;
+  for (const ComponentJson& step : json.array("normalizers")) steps.push_back(make_normalizer(step));
+  return std::make_unique<Sequence>(std::move(steps));
+}
+NormalizerPtr make_prepend(const ComponentJson& json) { return std::make_unique<Prepend>(json.string("prepend")); }
+NormalizerPtr make_replace(const ComponentJson& json) {
+  return std::make_unique<Replace>(Pattern(json), json.string("content"));
+}
+NormalizerPtr make_strip(const ComponentJson& json) {
+  return std::make_unique<Strip>(json.boolean_or("strip_left", true), json.boolean_or("strip_right", true));
+}
+template <std::string (*Convert)(std::string_view)>
+NormalizerPtr make_form(const ComponentJson&) {
+  return std::make_unique<Form>(Convert);
+}
+
+constexpr ComponentMaker<NormalizerPtr> kNormalizers[] = {
+    {"Lowercase", make_form<lower_case>},
+    {"NFC", make_form<to_nfc>},
+    {"NFD", make_form<to_nfd>},
+    {"NFKC", make_form<to_nfkc>},
+    {"NFKD", make_form<to_nfkd>},
+    {"Prepend", make_prepend},
+    {"Replace", make_replace},
+    {"Sequence", make_sequence},
+    {"Strip", make_strip},
+};
+
+}  // namespace
+
+NormalizerPtr make_normalizer(const ComponentJson& json) {
+  return make_component<NormalizerPtr>(json, "normalizer", kNormalizers);
+}
+
+NormalizerPtr make_llama_normalizer(bool prepend) {
+  std::vector<NormalizerPtr> steps;
+  if (prepend) steps.push_back(std::make_unique<Prepend>(kLowerOneEighthBlock));
+  steps.push_back(std::make_unique<Replace>(Pattern::literal(" "), kLowerOneEighthBlock));
+  return std::make_unique<Sequence>(std::move(steps));
+}
+
+NormalizerPtr make_nfc() { return std::make_unique<Form>(to_nfc); }
+
+}  // namespace lorikeet::text
