@@ -1,0 +1,131 @@
+#include "quant/bnb4_encode.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "core/error.h"
+#include "quant/format.h"
+
+namespace lorikeet {
+namespace {
+
+// bitsandbytes never scales by more than 1 / 1e-38.
+constexpr float kSmallestAbsmax = 1e-38f;
+
+// Branch-free so that it vectorises: the product restores the exponent bias and is exact, subnormals
+// included. Infinities and NaN become large finite numbers here; largest_f16 finds them first.
+float finite_f16(uint16_t bits) {
+  const uint32_t magnitude = static_cast<uint32_t>(bits & 0x7fffu) << 13,
+                 sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
+  const float value = std::bit_cast<float>(magnitude) * 0x1p112f;
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(value) | sign);
+}
+
+// Largest magnitude as an integer: for finite floats the order of the bits is the order of the magnitudes.
+template <class T>
+T largest_bits(const T* bits, int64_t n, T mask) {
+  T largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, static_cast<T>(bits[i] & mask));
+  return largest;
+}
+
+[[noreturn]] void refuse_element(const Weight& w, std::string_view name, int64_t flat, float value) {
+  throw Error(ErrorKind::format,
+              fmt::format("cannot quantize: element [{},{}] is {}", flat / w.cols, flat % w.cols, value),
+              fmt::format("tensor '{}'", name), "the checkpoint is damaged or diverged: use a finite one");
+}
+
+// The elements [first, first + n) in f32.
+void load(const Weight& w, int64_t first, int64_t n, DType round_to, float* x) {
+  const bool plain = w.format == WeightFormat::dense && !w.row_map;
+  if (plain && w.dtype == DType::bf16) {
+    const uint16_t* bits = &static_cast<const Bf16*>(w.data)[first].bits;
+    for (int64_t i = 0; i < n; ++i) x[i] = std::bit_cast<float>(static_cast<uint32_t>(bits[i]) << 16);
+  } else if (plain && w.dtype == DType::f16) {
+    const uint16_t* bits = &static_cast<const F16*>(w.data)[first].bits;
+    int16_t largest = largest_bits(reinterpret_cast<const int16_t*>(bits), n, int16_t{0x7fff});
+    if (largest >= 0x7c00) return decode_flat(w, first, first + n, x);
+    for (int64_t i = 0; i < n; ++i) x[i] = finite_f16(bits[i]);
+  } else {
+    decode_flat(w, first, first + n, x);
+  }
+  if (round_to == DType::bf16) {
+    for (int64_t i = 0; i < n; ++i) x[i] = to_float(to_bf16(x[i]));
+  } else if (round_to == DType::f16) {
+    for (int64_t i = 0; i < n; ++i) x[i] = to_float(to_f16(x[i]));
+  }
+}
+
+float absmax_of(const Weight& w, std::string_view name, int64_t first, int64_t n, const float* x) {
+  int32_t largest = 0;  // signed: comparing is then one instruction
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::bit_cast<int32_t>(x[i]) & 0x7fffffff);
+  if (largest >= 0x7f800000) {
+    for (int64_t i = 0; i < n; ++i) {
+      if ((std::bit_cast<int32_t>(x[i]) & 0x7fffffff) >= 0x7f800000) refuse_element(w, name, first + i, x[i]);
+    }
+  }
+  return std::bit_cast<float>(largest);
+}
+
+// Place of each value in the order of the codes: how many mid-points lie below it.
+void rank_values(const float* x, int64_t n, const std::array<float, 15>& midpoints, uint8_t* rank) {
+  for (int64_t i = 0; i < n; ++i) {
+    int32_t below = 0;
+    for (int t = 0; t < 15; ++t) below += x[i] > midpoints[t];
+    rank[i] = static_cast<uint8_t>(below);
+  }
+}
+
+}  // namespace
+
+Bnb4Bytes bnb4_bytes(int64_t elements, const Bnb4Options& options) {
+  LORIKEET_CHECK(is_bnb4_blocksize(options.blocksize) && elements >= 0);
+  const int64_t blocks = bnb4_blocks(elements, options.blocksize);
+  Bnb4Bytes bytes;
+  bytes.codes = (elements + 1) / 2;
+  bytes.tables = 16 * 4;
+  if (options.double_quant) {
+    bytes.absmax_codes = blocks;
+    bytes.nested_absmax = bnb4_blocks(blocks, kNestedBlock) * 4;
+    bytes.tables += 256 * 4;
+  } else {
+    bytes.absmax = blocks * 4;
+  }
+  return bytes;
+}
+
+void encode_bnb4(const Weight& source, const Bnb4Options& options, int64_t first_block, int64_t last_block,
+                 uint8_t* codes, float* absmax, std::string_view name, DType round_to) {
+  LORIKEET_CHECK(is_bnb4_blocksize(options.blocksize));
+  const std::array<float, 15> midpoints = midpoints_of(options.type);
+  const std::array<uint8_t, 16>& order = order_of(options.type);
+  const int64_t elements = source.rows * source.cols, blocksize = options.blocksize;
+  alignas(64) float x[kBnb4MaxBlock];
+  alignas(64) uint8_t rank[kBnb4MaxBlock];
+  for (int64_t block = first_block; block < last_block; ++block) {
+    const int64_t first = block * blocksize, n = std::min(blocksize, elements - first);
+    load(source, first, n, round_to, x);
+    const float largest = absmax_of(source, name, first, n, x);
+    const float divisor = std::max(largest, kSmallestAbsmax);
+    // bitsandbytes multiplies full blocks by the reciprocal, but divides the last, partial block and stores
+    // its clamped absmax.
+    absmax[block] = n == blocksize ? largest : divisor;
+    if (n == blocksize) {
+      const float reciprocal = 1.0f / divisor;
+      for (int64_t i = 0; i < n; ++i) x[i] *= reciprocal;
+    } else {
+      for (int64_t i = 0; i < n; ++i) x[i] /= divisor;
+    }
+    int64_t even = n;
+    if (n % 2) x[even++] = 0;  // the unused nibble of the last byte
+    rank_values(x, even, midpoints, rank);
+    if (options.type != Bnb4Type::nf4) {
+      for (int64_t i = 0; i < even; ++i) rank[i] = order[rank[i]];
+    }
+    uint8_t* out = codes + first / 2;
+    for (int64_t i = 0; i < even / 2; ++i) out[i] = static_cast<uint8_t>(rank[2 * i] << 4 | rank[2 * i + 1]);
+  }
+}
+
+}  // namespace lorikeet
