@@ -4,6 +4,7 @@
 #include <functional>
 #include <set>
 
+#include "backend/ref/common.h"
 #include "core/philox.h"
 #include "model/rope_table.h"
 #include "quant/decode.h"
@@ -122,14 +123,9 @@ class Builder {
       decode_rows(from, 0, from.rows, 0, from.cols, value.as<float>(), value.stride);
       return;
     }
-    std::vector<float> row(static_cast<size_t>(from.cols));
-    for (int64_t i = 0; i < from.rows; ++i) {
-      decode_rows(from, i, i + 1, 0, from.cols, row.data(), from.cols);
-      for (int64_t k = 0; k < from.cols; ++k) {
-        if (value.dtype == DType::f64) value.row<double>(i)[k] = static_cast<double>(row[static_cast<size_t>(k)]);
-        else value.row<Complex>(i)[k] = static_cast<double>(row[static_cast<size_t>(k)]);
-      }
-    }
+    const TensorView source = from.dense_view();  // the reference types exist in tests only, over dense weights
+    for (int64_t i = 0; i < from.rows; ++i)
+      for (int64_t k = 0; k < from.cols; ++k) ref::write(value, i, k, ref::read<Complex>(source, i, k));
   }
 
   WeightSource& source_;
@@ -224,9 +220,7 @@ void init_lora(TrainableStore& store, uint64_t seed, bool gaussian) {
         double x = 0;
         if (kind == ParameterKind::lora_a)
           x = gaussian ? std_dev * random.normal(n) : bound * (2 * static_cast<double>(random.uniform(n)) - 1);
-        if (v.dtype == DType::f32) v.row<float>(i)[k] = static_cast<float>(x);
-        else if (v.dtype == DType::f64) v.row<double>(i)[k] = x;
-        else v.row<Complex>(i)[k] = x;
+        ref::write(v, i, k, x);
       }
   }
 }

@@ -1,5 +1,7 @@
 #include "ops/linear.h"
 
+#include <algorithm>
+
 namespace lorikeet {
 
 namespace {
@@ -134,7 +136,7 @@ std::array<Var, 3> linear_group(Tape& t, const LinearGroup& group, Var x, const 
   }
   t.on_backward(y[0], [y, x, low, g = &group, seq = &seq](Tape& tape) {
     std::array<TensorView, 3> dy;
-    for (int i = 0; i < g->count; ++i) dy[static_cast<size_t>(i)] = tape.grad(y[static_cast<size_t>(i)]);
+    for (size_t i = 0; i < std::min(y.size(), static_cast<size_t>(g->count)); ++i) dy[i] = tape.grad(y[i]);
     group_backward(tape, *g, x, low, dy, *seq);
   });
   return y;

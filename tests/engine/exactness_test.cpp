@@ -1,0 +1,166 @@
+// What must not change a bit, and what may change only by rounding.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "engine/tiny_model.h"
+
+namespace {
+std::atomic<long> g_news{0};
+}
+// Not inlined: the compiler would otherwise see free() of what it takes for its own operator new.
+__attribute__((noinline)) void* operator new(size_t n) {
+  ++g_news;
+  if (void* p = std::malloc(n)) return p;
+  throw std::bad_alloc();
+}
+__attribute__((noinline)) void operator delete(void* p) noexcept { std::free(p); }
+__attribute__((noinline)) void operator delete(void* p, size_t) noexcept { std::free(p); }
+
+namespace lorikeet::testing {
+namespace {
+
+const std::vector<HostBatch>& whole() {
+  static const std::vector<HostBatch> b = {make_batch({7, 5, 9, 1, 4}, 43)};
+  return b;
+}
+
+Engine::Result run(StepSetup s, const std::vector<HostBatch>& batches = whole()) { return Engine(s).step(batches); }
+
+class EachType : public ::testing::TestWithParam<DType> {
+ protected:
+  StepSetup setup() const {
+    StepSetup s;
+    s.dtype = GetParam();
+    return s;
+  }
+};
+
+TEST_P(EachType, RecomputationChangesNoBit) {
+  const auto all = run(setup());
+  for (int64_t kept = 0; kept < 4; ++kept) {
+    StepSetup s = setup();
+    s.kept = kept;
+    EXPECT_TRUE(same_bits(all, run(s))) << kept << " blocks kept";
+  }
+}
+
+TEST_P(EachType, RecomputationWithDropoutChangesNoBit) {
+  StepSetup s = setup();
+  s.dropout = 0.3;
+  const auto all = run(s);
+  EXPECT_FALSE(same_bits(all, run(setup())));
+  s.kept = 0;
+  EXPECT_TRUE(same_bits(all, run(s)));
+}
+
+TEST_P(EachType, ThreadCountChangesNoBit) {
+  const auto one = run(setup());
+  for (const int threads : {2, 3}) {
+    StepSetup s = setup();
+    s.threads = threads;
+    s.kept = threads;
+    EXPECT_TRUE(same_bits(one, run(s))) << threads << " threads";
+  }
+}
+
+TEST_P(EachType, UnwrittenMemoryIsNeverRead) {
+  StepSetup s = setup();
+  const auto clean = run(s);
+  s.nan_fill = true;
+  s.kept = 2;
+  EXPECT_TRUE(same_bits(clean, run(s)));
+}
+
+TEST_P(EachType, PlannedBytesEqualUsedBytes) {
+  for (int64_t kept = 0; kept <= 4; ++kept) {
+    StepSetup s = setup();
+    s.kept = kept;
+    const auto r = run(s);
+    EXPECT_EQ(r.planned, r.used) << kept << " blocks kept";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Engine, EachType, ::testing::Values(DType::f32, DType::bf16, DType::f64),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+TEST(Accumulation, TwoMicroBatchesEqualOneToRounding) {
+  const auto all = run({}), split = run({}, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)});
+  EXPECT_LT(nmse(split.grads, all.grads), 1e-12);  // another order of the token sum, in f32
+  StepSetup f64;
+  f64.dtype = DType::f64;
+  EXPECT_LT(nmse(run(f64, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)}).grads, run(f64).grads), 1e-26);
+}
+
+TEST(Accumulation, TokenLossesDoNotDependOnTheNeighbours) {
+  const auto all = run({}), split = run({}, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)});
+  ASSERT_EQ(all.token_losses.size(), split.token_losses.size());
+  for (size_t i = 0; i < all.token_losses.size(); ++i) EXPECT_EQ(all.token_losses[i], split.token_losses[i]) << i;
+}
+
+TEST(Accumulation, DropoutDoesNotDependOnTheSplit) {
+  StepSetup s;
+  s.dropout = 0.4;
+  EXPECT_LT(nmse(run(s, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)}).grads, run(s).grads), 1e-12);
+}
+
+TEST(Recomputation, NeedsLessMemoryForEachBlockNotKept) {
+  size_t last = 0;
+  for (int64_t kept = 1; kept <= 4; ++kept) {
+    StepSetup s;
+    s.kept = kept;
+    const size_t planned = run(s).planned;
+    EXPECT_GT(planned, last);
+    last = planned;
+  }
+}
+
+TEST(Step, AllocatesNothingOnTheHeap) {
+  StepSetup s;
+  s.threads = 2;
+  Engine engine(s);
+  const auto planned = engine.step(whole()).planned;
+  Arena arena(planned);
+  const Stream stream{Device::cpu, &engine.threads(), &arena};
+  Decoder decoder(engine.model(), stream);
+  double loss = 0;
+  const MicroBatch batch = whole()[0].view();
+  const LossTotals totals{TensorView(&loss, {1, 1}, DType::f64), nullptr, nullptr};
+  const long before = g_news;
+  decoder.forward_backward(batch, 1, 2, {}, totals);
+  EXPECT_EQ(g_news - before, 0);
+}
+
+TEST(Evaluation, LossEqualsTheTrainingLoss) {
+  Engine engine({});
+  const auto step = engine.step(whole());
+  Arena arena(size_t{64} << 20);
+  const Stream stream{Device::cpu, &engine.threads(), &arena};
+  Decoder decoder(engine.model(), stream);
+  double loss = 0;
+  int64_t correct = 0;
+  const MicroBatch batch = whole()[0].view();
+  decoder.evaluate(batch, {TensorView(&loss, {1, 1}, DType::f64), &correct, nullptr});
+  EXPECT_EQ(loss / static_cast<double>(batch.target_at.size()), step.loss.real());
+}
+
+TEST(FullArena, NamesTheTensorThatDoesNotFit) {
+  Engine engine({});
+  engine.step(whole());
+  Arena arena(4096);
+  Decoder decoder(engine.model(), {Device::cpu, &engine.threads(), &arena});
+  double loss = 0;
+  const MicroBatch batch = whole()[0].view();
+  try {
+    decoder.forward_backward(batch, 1, 0, {}, {TensorView(&loss, {1, 1}, DType::f64), nullptr, nullptr});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::resource);
+    EXPECT_NE(e.message().find("arena"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace lorikeet::testing

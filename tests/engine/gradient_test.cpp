@@ -1,0 +1,73 @@
+// Whole-model gradients against complex step, through the very block that trains.
+#include <gtest/gtest.h>
+
+#include "engine/tiny_model.h"
+
+namespace lorikeet::testing {
+namespace {
+
+struct Case {
+  const char* name;
+  StepSetup setup;
+};
+
+std::vector<Case> cases() {
+  StepSetup plain, qk_norm, biases, tied, full, full_tied, windowed;
+  qk_norm.spec.qk_norm = QkNorm::per_head;
+  biases.spec.qkv_bias = biases.spec.o_bias = biases.spec.mlp_bias = true;
+  tied.spec.tie_word_embeddings = true;
+  full.train_base = true;
+  full.spec.qkv_bias = true;
+  full.spec.qk_norm = QkNorm::per_head;
+  full_tied = full;
+  full_tied.spec.tie_word_embeddings = true;
+  full_tied.spec.mlp_bias = full_tied.spec.o_bias = true;
+  windowed.spec.window = {0, 3, 0, 5};
+  windowed.spec.attention_softcap = 2;
+  windowed.spec.logit_softcap = 3;
+  windowed.spec.norm_weight_offset = 1;
+  windowed.spec.activation = Activation::gelu_tanh;
+  return {{"Plain", plain}, {"QkNorm", qk_norm}, {"Biases", biases},     {"Tied", tied},
+          {"Full", full},   {"FullTied", full_tied}, {"WindowsAndCaps", windowed}};
+}
+
+class Gradient : public ::testing::TestWithParam<Case> {};
+
+TEST_P(Gradient, MatchesComplexStep) {
+  StepSetup f32 = GetParam().setup, f64 = f32, c128 = f32;
+  f64.dtype = DType::f64;
+  f64.kept = 1;
+  c128.dtype = DType::c128;
+  c128.kept = 0;
+  const std::vector<HostBatch> batch = {make_batch({7, 5, 9, 1, 4}, 43)};
+  Engine engine32(f32), engine64(f64), exact_engine(c128);
+  const auto g32 = engine32.step(batch), g64 = engine64.step(batch);
+
+  const double h = 1e-30;
+  std::vector<double> exact, got32, got64;
+  size_t base = 0, number = 0;
+  TrainableStore& store = exact_engine.store();
+  for (const NamedTensor& t : store.tensors()) {
+    const TensorView v = store.value_of(t);
+    const int64_t count = t.rows * t.cols, stride = count / 2 + 1;  // one or two elements of each tensor
+    for (int64_t i = static_cast<int64_t>(number++) % std::min<int64_t>(13, count); i < count; i += stride) {
+      const Complex x = get_element(v, i / t.cols, i % t.cols);
+      set_element(v, i / t.cols, i % t.cols, x + Complex(0, h));
+      exact.push_back(exact_engine.step(batch).loss.imag() / h);
+      set_element(v, i / t.cols, i % t.cols, x);
+      got32.push_back(g32.grads[base + static_cast<size_t>(i)]);
+      got64.push_back(g64.grads[base + static_cast<size_t>(i)]);
+    }
+    base += static_cast<size_t>(count);
+  }
+  ASSERT_GT(exact.size(), 20u);
+  EXPECT_LT(nmse(got64, exact), 1e-24);  // double rounding only
+  EXPECT_LT(nmse(got32, exact), 1e-10);  // f32 rounding of every stored activation
+  EXPECT_NEAR(g32.loss.real(), g64.loss.real(), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(OfEachBranch, Gradient, ::testing::ValuesIn(cases()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace lorikeet::testing
