@@ -44,6 +44,7 @@ Arena::Arena(Arena&& other) noexcept
       bottom_(other.bottom_),
       top_(other.top_),
       high_water_(other.high_water_),
+      saved_at_high_water_(other.saved_at_high_water_),
       fill_with_nan_(other.fill_with_nan_) {}
 
 Arena::~Arena() {
@@ -59,7 +60,10 @@ size_t Arena::reserve(size_t bytes, const char* name) {
                 fmt::format("the step arena of {} bytes is full: {} needs {} bytes, {} are left", capacity_, name, n,
                             capacity_ - top_ - bottom_),
                 name, "use smaller batches, or gradient_checkpointing: true");
-  high_water_ = std::max(high_water_, bottom_ + top_ + n);
+  if (bottom_ + top_ + n > high_water_) {
+    high_water_ = bottom_ + top_ + n;
+    saved_at_high_water_ = bottom_;
+  }
   return n;
 }
 

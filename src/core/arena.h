@@ -34,6 +34,8 @@ class Arena {
   bool is_dry() const { return memory_ == nullptr; }
   size_t capacity() const { return capacity_; }
   size_t high_water() const { return high_water_; }
+  /// Of the high water: the part that saved tensors held (the rest is scratch and kernel workspace).
+  size_t saved_at_high_water() const { return saved_at_high_water_; }
   void reset_high_water() { high_water_ = bottom_ + top_; }
 
   /// For tests: every allocation is filled with NaN, so a kernel that reads what it did not write is found.
@@ -46,7 +48,7 @@ class Arena {
   void poison(size_t offset, size_t bytes);
 
   std::byte* memory_ = nullptr;
-  size_t capacity_, bottom_ = 0, top_ = 0, high_water_ = 0;
+  size_t capacity_, bottom_ = 0, top_ = 0, high_water_ = 0, saved_at_high_water_ = 0;
   bool fill_with_nan_ = false;
 };
 
