@@ -49,3 +49,7 @@ if(LORIKEET_STATIC AND TARGET lorikeet)
   target_link_options(lorikeet PRIVATE -static-libstdc++ -static-libgcc -s)
   set_target_properties(lorikeet PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
 endif()
+
+if(LORIKEET_BUILD_TESTS)
+  include(cmake/script_tests.cmake)
+endif()
