@@ -1,25 +1,10 @@
 #pragma once
-// What a run will need, to the byte, before anything is allocated: the very code that trains runs once on a dry arena.
+// What a step will need, to the byte, before anything is allocated: the very code that trains runs once on a dry arena.
 #include <span>
 
 #include "model/decoder.h"
 
 namespace lorikeet {
-
-/// The memory of a run in bytes. The first five parts are exact for the largest micro-batch with every position
-/// labelled; `process_bytes` is an allowance for what the three owners do not hold.
-struct MemoryPlan {
-  uint64_t weights_bytes = 0;     ///< frozen base: owned, and mapped pages that training touches
-  uint64_t adapter_bytes = 0;     ///< masters, gradients and compute copies
-  uint64_t optimizer_bytes = 0;   ///< moments
-  uint64_t activation_bytes = 0;  ///< saved tensors at the step's peak
-  uint64_t workspace_bytes = 0;   ///< scratch and kernel workspace at the step's peak
-  uint64_t process_bytes = 0;     ///< program, tokenizer, tokenized data
-  int64_t kept_blocks = 0;
-  uint64_t peak_bytes() const {
-    return weights_bytes + adapter_bytes + optimizer_bytes + activation_bytes + workspace_bytes + process_bytes;
-  }
-};
 
 /// The micro-batch to plan for: the lengths of its rows.
 using RowLengths = std::span<const int32_t>;

@@ -1,0 +1,183 @@
+#include "lora/targets.h"
+
+#include <cmath>
+#include <memory>
+#include <set>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "core/error.h"
+
+namespace lorikeet {
+
+namespace {
+
+/// A compiled expression that must match a whole path. Match time is bounded, whatever the expression.
+class WholeMatch {
+ public:
+  WholeMatch(const std::string& pattern, const char* key) : pattern_(pattern), key_(key) {
+    int error = 0;
+    size_t offset = 0;
+    const std::string whole = "(?:" + pattern + ")\\z";
+    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(whole.data()), whole.size(), PCRE2_ANCHORED, &error, &offset,
+                              nullptr));
+    if (!code_) {
+      unsigned char text[256];
+      pcre2_get_error_message(error, text, sizeof text);
+      throw Error(ErrorKind::usage,
+                  fmt::format("\"{}\" is no valid regular expression: {}", pattern, reinterpret_cast<char*>(text)), key);
+    }
+    match_.reset(pcre2_match_data_create_from_pattern(code_.get(), nullptr));
+    limits_.reset(pcre2_match_context_create(nullptr));
+    pcre2_set_match_limit(limits_.get(), 100000);
+  }
+  bool operator()(const std::string& path) const {
+    const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(path.data()), path.size(), 0, 0, match_.get(),
+                                  limits_.get());
+    if (found < 0 && found != PCRE2_ERROR_NOMATCH)
+      throw Error(ErrorKind::usage, fmt::format("the regular expression \"{}\" takes too long on \"{}\"", pattern_, path),
+                  key_, "use a simpler expression or a list of names");
+    return found >= 0;
+  }
+
+ private:
+  struct Free {
+    void operator()(pcre2_code* p) const { pcre2_code_free(p); }
+    void operator()(pcre2_match_data* p) const { pcre2_match_data_free(p); }
+    void operator()(pcre2_match_context* p) const { pcre2_match_context_free(p); }
+  };
+  std::unique_ptr<pcre2_code, Free> code_;
+  std::unique_ptr<pcre2_match_data, Free> match_;
+  std::unique_ptr<pcre2_match_context, Free> limits_;
+  std::string pattern_;
+  const char* key_;
+};
+
+/// A list of names, an expression, or everything.
+class Selection {
+ public:
+  Selection(const ModuleSelection& s, const char* key) {
+    if (const auto* names = std::get_if<std::vector<std::string>>(&s)) {
+      for (const std::string& n : *names) {
+        if (n == "all-linear") all_ = true;
+        else names_.push_back(n);
+      }
+    } else if (std::get<std::string>(s) == "all-linear") {
+      all_ = true;
+    } else {
+      expression_.emplace(std::get<std::string>(s), key);
+    }
+  }
+  bool operator()(const std::string& path) {
+    if (all_) return true;
+    if (expression_) return (*expression_)(path);
+    bool found = false;
+    for (const std::string& n : names_)
+      if (matches_suffix(path, n)) {
+        hit_.insert(n);
+        found = true;
+      }
+    return found;
+  }
+  std::string first_unused() const {
+    for (const std::string& n : names_)
+      if (!hit_.contains(n)) return n;
+    return {};
+  }
+
+ private:
+  bool all_ = false;
+  std::vector<std::string> names_;
+  std::optional<WholeMatch> expression_;
+  std::set<std::string> hit_;
+};
+
+/// The number of the first path segment that is one, e.g. 3 of "model.layers.3.mlp.up_proj"; -1 if there is none.
+int64_t layer_number(const std::string& path) {
+  for (size_t at = 0; at < path.size();) {
+    const size_t end = std::min(path.find('.', at), path.size());
+    const std::string segment = path.substr(at, end - at);
+    if (!segment.empty() && segment.size() < 10 && segment.find_first_not_of("0123456789") == std::string::npos)
+      return std::stoll(segment);
+    at = end + 1;
+  }
+  return -1;
+}
+
+/// rank_pattern or alpha_pattern: keys are expressions anchored at the end, after any prefix that ends in a dot.
+template <class T>
+class Pattern {
+ public:
+  Pattern(const std::map<std::string, T>& entries, const char* key) : key_(key) {
+    for (const auto& [name, value] : entries) entries_.push_back({name, WholeMatch("(.*\\.)?(?:" + name + ")", key), value});
+  }
+  T of(const std::string& path, T fallback) const {
+    const Entry* hit = nullptr;
+    for (const Entry& e : entries_) {
+      if (!e.match(path)) continue;
+      if (hit && hit->value != e.value)
+        throw Error(ErrorKind::usage,
+                    fmt::format("\"{}\" ({}) and \"{}\" ({}) both match module \"{}\"", hit->name, hit->value, e.name, e.value, path),
+                    key_, "make the patterns exclude each other: PEFT sorts them, so their order would change meaning");
+      hit = &e;
+    }
+    return hit ? hit->value : fallback;
+  }
+
+ private:
+  struct Entry {
+    std::string name;
+    WholeMatch match;
+    T value;
+  };
+  const char* key_;
+  std::vector<Entry> entries_;
+};
+
+std::string last_segment(const std::string& path) { return path.substr(path.find_last_of('.') + 1); }
+
+std::string known_names(const std::vector<std::string>& paths) {
+  std::set<std::string> names;
+  for (const std::string& p : paths) names.insert(last_segment(p));
+  std::string text;
+  for (const std::string& n : names) text += (text.empty() ? "" : ", ") + n;
+  return text;
+}
+
+}  // namespace
+
+bool matches_suffix(const std::string& path, const std::string& entry) {
+  if (path == entry) return true;
+  return path.size() > entry.size() && path.compare(path.size() - entry.size(), entry.size(), entry) == 0 &&
+         path[path.size() - entry.size() - 1] == '.';
+}
+
+std::vector<Target> select_targets(const std::vector<std::string>& paths, const TargetOptions& o) {
+  Selection wanted(o.targets, "lora_target_modules");
+  std::optional<Selection> excluded;
+  if (o.exclude) excluded.emplace(*o.exclude, "lora_exclude_modules");
+  const Pattern<int64_t> ranks(o.rank_pattern, "rank_pattern");
+  const Pattern<double> alphas(o.alpha_pattern, "alpha_pattern");
+  const std::set<int64_t> layers(o.layers_to_transform.begin(), o.layers_to_transform.end());
+
+  std::vector<Target> targets;
+  for (const std::string& path : paths) {
+    if (excluded && (*excluded)(path)) continue;
+    if (!wanted(path)) continue;
+    if (!layers.empty() && !layers.contains(layer_number(path))) continue;
+    Target t{path, ranks.of(path, o.r), alphas.of(path, o.alpha), 0};
+    const auto r = static_cast<double>(t.r);
+    t.scale = t.alpha / (o.use_rslora ? std::sqrt(r) : r);
+    targets.push_back(std::move(t));
+  }
+  if (const std::string name = wanted.first_unused(); !name.empty())
+    throw Error(ErrorKind::usage, fmt::format("target module \"{}\" matches no linear layer of this model", name),
+                "lora_target_modules", "its linear layers are: " + known_names(paths));
+  if (targets.empty())
+    throw Error(ErrorKind::usage, "no module gets an adapter", "lora_target_modules",
+                "the linear layers of this model are: " + known_names(paths));
+  return targets;
+}
+
+}  // namespace lorikeet
