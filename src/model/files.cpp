@@ -1,0 +1,225 @@
+#include "model/files.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <unordered_map>
+
+#include "core/philox.h"
+#include "model/files_state.h"
+
+namespace lorikeet {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Answers build_model with shapes only and writes down what it asked for.
+class Collector : public WeightSource {
+ public:
+  explicit Collector(const ModelSpec& spec) : embedding_(spec.names.embedding + ".weight"), head_(spec.names.head + ".weight") {}
+  std::vector<ExpectedTensor> found;
+
+  Weight matrix(const std::string& name, int64_t rows, int64_t cols) override {
+    const TensorRole role = name == embedding_ ? TensorRole::embedding
+                            : name == head_    ? TensorRole::head
+                                               : TensorRole::linear;
+    found.push_back({name, rows, cols, role});
+    return Weight::dense(TensorView(nullptr, {rows, cols}, DType::f32));
+  }
+  TensorView vector(const std::string& name, int64_t n) override {
+    found.push_back({name, 1, n, TensorRole::vector});
+    return TensorView(nullptr, {1, n}, DType::f32);
+  }
+
+ private:
+  std::string embedding_, head_;
+};
+
+bool is_gguf_path(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return extension == ".gguf";
+}
+
+std::vector<fs::path> gguf_files_in(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    if (is_gguf_path(entry.path())) files.push_back(entry.path());
+  return files;
+}
+
+/// A folder with config.json is a Hugging Face model; without, its only .gguf file is meant.
+std::string resolve(const std::string& path) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(path, ignored);
+  if (!fs::exists(status))
+    throw Error(ErrorKind::usage, fmt::format("model \"{}\" does not exist", path), "",
+                "give a Hugging Face folder or a .gguf file on this disk; nothing is downloaded");
+  if (!fs::is_directory(status)) {
+    if (fs::path(path).extension() == ".safetensors")
+      throw Error(ErrorKind::usage, fmt::format("\"{}\" is a weight file", path), "", "give the folder that holds it");
+    return path;
+  }
+  if (fs::exists(fs::path(path) / "config.json", ignored)) return path;
+  const std::vector<fs::path> gguf = gguf_files_in(path);
+  if (gguf.size() == 1) return gguf.front().string();
+  if (gguf.size() > 1)
+    throw Error(ErrorKind::usage, fmt::format("folder \"{}\" holds {} .gguf files", path, gguf.size()), "", "name one of them");
+  if (fs::exists(fs::path(path) / "adapter_config.json", ignored))
+    throw Error(ErrorKind::usage, fmt::format("\"{}\" is an adapter, not a model", path), "", "give it as --adapter");
+  throw Error(ErrorKind::usage, fmt::format("folder \"{}\" holds no model: config.json is missing", path), "",
+              "give a Hugging Face folder (config.json, model.safetensors, tokenizer.json) or a .gguf file");
+}
+
+std::string describe_missing(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 5;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i ? ", " : "") + names[i];
+  if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
+  return text;
+}
+
+}  // namespace
+
+std::vector<ExpectedTensor> expected_tensors(const ModelSpec& spec) {
+  Collector collector(spec);
+  TrainableStore store(DType::f32);
+  ModelOptions options;
+  options.positions = 1;
+  build_model(spec, collector, options, store, /*with_optimizer=*/false, /*dry=*/true);
+  return std::move(collector.found);
+}
+
+std::vector<int32_t> token_ids(const Json& config, const std::string& key, const std::string& where) {
+  const auto it = config.find(key);
+  if (it == config.end() || it->is_null()) return {};
+  const std::string field = fmt::format("{}, field \"{}\"", where, key);
+  std::vector<int32_t> ids;
+  const auto add = [&](const Json& value) {
+    const int64_t id = json_int(value, field);
+    if (id < 0 || id > INT32_MAX) throw Error(ErrorKind::format, fmt::format("token id {} is out of range", id), field);
+    ids.push_back(static_cast<int32_t>(id));
+  };
+  if (it->is_array()) std::for_each(it->begin(), it->end(), add);
+  else add(*it);
+  return ids;
+}
+
+void TensorComplaints::wrong_shape(const std::string& name, const std::vector<int64_t>& found, const ExpectedTensor& e) {
+  const std::string wanted = e.role == TensorRole::vector ? fmt::format("[{}]", e.cols) : fmt::format("[{},{}]", e.rows, e.cols);
+  wrong_.push_back(fmt::format("{} is [{}], the configuration wants {}", name, fmt::join(found, ","), wanted));
+}
+
+void TensorComplaints::raise(const std::string& where, size_t expected_count) const {
+  if (!missing_.empty())
+    throw Error(ErrorKind::format,
+                fmt::format("{} of {} tensors are missing: {}", missing_.size(), expected_count, describe_missing(missing_)),
+                where, "the file does not fit its configuration; download the model again");
+  if (!wrong_.empty())
+    throw Error(ErrorKind::format, fmt::format("{} tensors have the wrong shape: {}", wrong_.size(), describe_missing(wrong_)),
+                where, "the file does not fit its configuration; download the model again");
+}
+
+const std::vector<MappedFile const*> ModelFiles::State::mapped() const {
+  if (gguf) return {&gguf->file()};
+  std::vector<MappedFile const*> files;
+  for (const SafetensorsFile& f : safetensors->files()) files.push_back(&f.file());
+  return files;
+}
+
+ModelFiles ModelFiles::open(const std::string& path) {
+  auto state = std::make_unique<State>();
+  const std::string found = resolve(path);
+  std::error_code ignored;
+  const fs::path absolute = fs::absolute(found, ignored).lexically_normal();
+  state->path = absolute.has_filename() ? absolute.string() : absolute.parent_path().string();
+  if (fs::is_directory(found, ignored)) open_hf_folder(state->path, *state);
+  else open_gguf_model(state->path, *state);
+  if (state->name.empty()) state->name = fs::path(state->path).filename().string();
+  return ModelFiles(std::move(state));
+}
+
+ModelFiles::ModelFiles(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ModelFiles::ModelFiles(ModelFiles&&) noexcept = default;
+ModelFiles& ModelFiles::operator=(ModelFiles&&) noexcept = default;
+ModelFiles::~ModelFiles() = default;
+
+const std::string& ModelFiles::path() const { return state_->path; }
+std::string ModelFiles::name() const { return state_->name; }
+bool ModelFiles::is_gguf() const { return state_->gguf.has_value(); }
+const HfConfig& ModelFiles::config() const { return state_->config; }
+const ModelSpec& ModelFiles::spec() const { return state_->spec; }
+const std::vector<SourceTensor>& ModelFiles::tensors() const { return state_->tensors; }
+const std::vector<std::string>& ModelFiles::unexpected() const { return state_->unexpected; }
+const Json& ModelFiles::generation_config() const { return state_->generation_config; }
+const std::vector<int32_t>& ModelFiles::eos_token_ids() const { return state_->eos; }
+
+const SourceTensor& ModelFiles::at(std::string_view name) const {
+  for (const SourceTensor& t : state_->tensors)
+    if (t.expected.name == name) return t;
+  throw Error(ErrorKind::format, fmt::format("tensor \"{}\" is missing", name), state_->path);
+}
+
+bool ModelFiles::quantized() const {
+  return std::any_of(state_->tensors.begin(), state_->tensors.end(), [](const SourceTensor& t) {
+    return t.expected.role == TensorRole::linear && t.format != WeightFormat::dense;
+  });
+}
+
+DType ModelFiles::stored_dtype() const {
+  size_t bytes[3] = {};  // by DType: f32, bf16, f16
+  for (const SourceTensor& t : state_->tensors) {
+    const DType type = t.format == WeightFormat::dense ? t.dtype : DType::bf16;
+    if (t.expected.role != TensorRole::vector && static_cast<size_t>(type) < 3) bytes[static_cast<size_t>(type)] += t.bytes;
+  }
+  return static_cast<DType>(std::max_element(bytes, bytes + 3) - bytes);
+}
+
+Tokenizer ModelFiles::tokenizer() const {
+  return is_gguf() ? Tokenizer::from_gguf(gguf_tokenizer()) : Tokenizer::from_folder(state_->path);
+}
+
+GgufTokenizerSource ModelFiles::gguf_tokenizer() const {
+  LORIKEET_CHECK(is_gguf());
+  return gguf_tokenizer_source(*state_->gguf);
+}
+
+std::string ModelFiles::fingerprint() const {
+  constexpr size_t kSample = 64;
+  const ModelSpec& s = state_->spec;
+  std::string shape = fmt::format("{} {} {} {} {} {} {} {} {} {} {}", s.architecture, s.vocab_size, s.hidden_size, s.intermediate_size,
+                                  s.num_hidden_layers, s.num_attention_heads, s.num_key_value_heads, s.head_dim, s.rms_norm_eps,
+                                  s.rope.theta, s.rope.factor);
+  std::string sample;
+  for (const SourceTensor& t : state_->tensors) {
+    shape += fmt::format("\n{} {} {} {}", t.expected.name, static_cast<int>(t.format), static_cast<int>(t.dtype), t.bytes);
+    const size_t n = std::min(kSample, t.bytes);
+    for (const size_t at : {size_t{0}, (t.bytes - n) / 2, t.bytes - n}) sample.append(reinterpret_cast<const char*>(t.data) + at, n);
+  }
+  return fmt::format("{:016x}{:016x}", stable_hash(shape), stable_hash(sample));
+}
+
+void ModelFiles::release(const SourceTensor& t) const {
+  for (const MappedFile* f : state_->mapped())
+    if (t.data >= f->data() && t.data < f->data() + f->size()) f->release(static_cast<size_t>(t.data - f->data()), t.bytes);
+}
+
+void ModelFiles::prefetch(const SourceTensor& t) const {
+  for (const MappedFile* f : state_->mapped())
+    if (t.data >= f->data() && t.data < f->data() + f->size()) f->prefetch(static_cast<size_t>(t.data - f->data()), t.bytes);
+}
+
+bool ModelFiles::unchanged() const {
+  const auto files = state_->mapped();
+  return std::all_of(files.begin(), files.end(), [](const MappedFile* f) { return f->unchanged(); });
+}
+
+size_t ModelFiles::mapped_bytes() const {
+  size_t bytes = 0;
+  for (const MappedFile* f : state_->mapped()) bytes += f->size();
+  return bytes;
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,145 @@
+// The config.json that a GGUF file's metadata stands for.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "model/files_state.h"
+#include "model/rope_table.h"
+
+namespace lorikeet {
+
+namespace {
+
+/// A GGUF architecture and the Hugging Face class that it is.
+struct GgufFamily {
+  const char* gguf;
+  const char* architecture;
+  const char* model_type;
+};
+constexpr GgufFamily kFamilies[] = {
+    {"llama", "LlamaForCausalLM", "llama"},
+};
+
+const GgufFamily& family_of(const GgufFile& f) {
+  const std::string_view name = f.string("general.architecture");
+  std::string known;
+  for (const GgufFamily& family : kFamilies) {
+    if (name == family.gguf) return family;
+    known += (known.empty() ? "" : ", ") + std::string(family.gguf);
+  }
+  throw Error(ErrorKind::unsupported, fmt::format("GGUF architecture \"{}\" is not supported", name),
+              f.path() + ", key \"general.architecture\"", "supported: " + known);
+}
+
+/// GGUF keeps floats in 32 bits; the shortest decimal that reads back the same is what the original file said.
+double decimal(double x) { return std::strtod(fmt::format("{}", static_cast<float>(x)).c_str(), nullptr); }
+
+Json linear_scaling(double factor) { return {{"rope_type", "linear"}, {"factor", decimal(factor)}}; }
+
+/// Llama 3.1's scaling is stored as one divisor per frequency. The four numbers behind it are found by trying the
+/// only forms in use (the largest divisor is the factor) and comparing every divisor.
+Json llama3_scaling(const GgufFile& f, const GgufTensor& factors, double theta, int64_t rotary_dim) {
+  const std::string where = f.path() + ", tensor rope_freqs.weight";
+  if (factors.type != GgufType::f32 || factors.count() != rotary_dim / 2)
+    throw Error(ErrorKind::format, fmt::format("rope factors are {}, {} F32 numbers are needed", factors.describe(), rotary_dim / 2), where);
+  std::vector<float> divisors(static_cast<size_t>(rotary_dim / 2));
+  std::memcpy(divisors.data(), factors.data, divisors.size() * sizeof(float));
+  RopeSpec plain, scaled;
+  plain.theta = theta;
+  plain.rotary_dim = rotary_dim;
+  scaled = plain;
+  scaled.scaling = RopeScaling::llama3;
+  scaled.factor = std::round(static_cast<double>(*std::max_element(divisors.begin(), divisors.end())));
+  scaled.low_freq_factor = 1;
+  scaled.high_freq_factor = 4;
+  scaled.original_max_position_embeddings = 8192;
+  const std::vector<float> base = rope_inverse_frequencies(plain), turned = rope_inverse_frequencies(scaled);
+  for (size_t i = 0; i < divisors.size(); ++i)
+    if (!(std::abs(base[i] / turned[i] - divisors[i]) <= 1e-3f * divisors[i]))  // the writer computed in another order
+      throw Error(ErrorKind::unsupported, fmt::format("rope factor {} is {}, Llama 3's scaling would give {}", i, divisors[i], base[i] / turned[i]),
+                  where, "only Llama 3.1's rope scaling (factors 1 and 4, original length 8192) is supported");
+  return {{"rope_type", "llama3"}, {"factor", scaled.factor}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
+          {"original_max_position_embeddings", 8192}};
+}
+
+Json rope_scaling(const GgufFile& f, const std::string& prefix, double theta, int64_t rotary_dim) {
+  const std::string k = prefix + "rope.scaling.";
+  const std::string type = f.has(k + "type") ? std::string(f.string(k + "type")) : "none";
+  if (type == "linear") return linear_scaling(f.number(k + "factor"));
+  if (type != "none")
+    throw Error(ErrorKind::unsupported, fmt::format("rope scaling \"{}\" is not supported", type), f.path() + ", key \"" + k + "type\"",
+                "supported: none, linear, and Llama 3's");
+  if (f.has(prefix + "rope.scale_linear") && f.number(prefix + "rope.scale_linear") != 1)
+    return linear_scaling(f.number(prefix + "rope.scale_linear"));
+  if (const GgufTensor* factors = f.find("rope_freqs.weight")) return llama3_scaling(f, *factors, theta, rotary_dim);
+  return nullptr;
+}
+
+void add_token_ids(const GgufFile& f, Json& config) {
+  const GgufTokenizerSource t = [&] {
+    GgufTokenizerSource ids;
+    const auto id = [&](const char* name) -> std::optional<int32_t> {
+      const std::string key = std::string("tokenizer.ggml.") + name;
+      if (!f.has(key)) return std::nullopt;
+      const int64_t value = f.integer(key);
+      return value < 0 || value > INT32_MAX ? std::nullopt : std::optional(static_cast<int32_t>(value));
+    };
+    ids.bos_id = id("bos_token_id");
+    ids.eos_id = id("eos_token_id");
+    ids.eot_id = id("eot_token_id");
+    ids.pad_id = id("padding_token_id");
+    return ids;
+  }();
+  if (t.bos_id) config["bos_token_id"] = *t.bos_id;
+  if (t.eos_id && t.eot_id && *t.eot_id != *t.eos_id) config["eos_token_id"] = {*t.eos_id, *t.eot_id};
+  else if (t.eos_id) config["eos_token_id"] = *t.eos_id;
+  if (t.pad_id) config["pad_token_id"] = *t.pad_id;
+}
+
+}  // namespace
+
+HfConfig gguf_config(const GgufFile& f) {
+  const GgufFamily& family = family_of(f);
+  const std::string p = std::string(family.gguf) + ".";
+  if (f.integer_or(p + "expert_count", 0) > 0)
+    throw Error(ErrorKind::unsupported, fmt::format("the model has {} experts; mixtures of experts are not supported", f.integer(p + "expert_count")),
+                f.path() + ", key \"" + p + "expert_count\"");
+  const int64_t heads = f.integer(p + "attention.head_count"), hidden = f.integer(p + "embedding_length");
+  if (heads < 1 || hidden < 1) throw Error(ErrorKind::format, fmt::format("{} heads and width {} are impossible", heads, hidden), f.path());
+  const int64_t head_dim = f.integer_or(p + "attention.key_length", hidden / heads);
+  const int64_t rotary_dim = f.integer_or(p + "rope.dimension_count", head_dim);
+  if (rotary_dim != head_dim)
+    throw Error(ErrorKind::unsupported, fmt::format("only {} of {} elements of each head turn, which is not supported", rotary_dim, head_dim),
+                f.path() + ", key \"" + p + "rope.dimension_count\"");
+  if (f.integer_or(p + "attention.value_length", head_dim) != head_dim)
+    throw Error(ErrorKind::unsupported, "keys and values of different length are not supported", f.path() + ", key \"" + p + "attention.value_length\"");
+  const double theta = decimal(f.number_or(p + "rope.freq_base", 10000));
+  const GgufTensor* embedding = f.find("token_embd.weight");
+  if (!embedding || embedding->shape.size() != 2) throw Error(ErrorKind::format, "tensor \"token_embd.weight\" is missing or no matrix", f.path());
+
+  Json c = Json::object();
+  c["architectures"] = {family.architecture};
+  c["model_type"] = family.model_type;
+  c["vocab_size"] = embedding->shape[0];
+  c["hidden_size"] = hidden;
+  c["intermediate_size"] = f.integer(p + "feed_forward_length");
+  c["num_hidden_layers"] = f.integer(p + "block_count");
+  c["num_attention_heads"] = heads;
+  c["num_key_value_heads"] = f.integer_or(p + "attention.head_count_kv", heads);
+  c["head_dim"] = head_dim;
+  c["max_position_embeddings"] = f.integer(p + "context_length");
+  c["rms_norm_eps"] = decimal(f.number(p + "attention.layer_norm_rms_epsilon"));
+  c["rope_theta"] = theta;
+  if (head_dim < 2 || head_dim > 65536 || head_dim % 2 != 0) throw Error(ErrorKind::format, fmt::format("heads of {} elements are impossible", head_dim), f.path());
+  if (const Json scaling = rope_scaling(f, p, theta, head_dim); !scaling.is_null()) c["rope_scaling"] = scaling;
+  c["hidden_act"] = "silu";
+  c["attention_bias"] = f.find("blk.0.attn_q.bias") != nullptr;
+  c["mlp_bias"] = f.find("blk.0.ffn_up.bias") != nullptr;
+  c["tie_word_embeddings"] = f.find("output.weight") == nullptr;
+  c["torch_dtype"] = "bfloat16";
+  c["use_cache"] = true;
+  add_token_ids(f, c);
+  return HfConfig(std::move(c), f.path());
+}
+
+}  // namespace lorikeet

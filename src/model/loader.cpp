@@ -1,0 +1,198 @@
+#include "model/loader.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "quant/format.h"
+
+namespace lorikeet {
+
+namespace {
+
+/// Elements that one work item quantizes or converts: large enough to hide the hand-off, small enough to balance.
+constexpr int64_t kItemElements = int64_t{1} << 18;
+constexpr size_t kAlignment = 64;
+
+size_t aligned(int64_t bytes) { return (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment; }
+
+[[noreturn]] void refuse_value(const SourceTensor& t, float value, int64_t row, int64_t col) {
+  throw Error(ErrorKind::format, fmt::format("tensor \"{}\" holds {} at row {}, column {}", t.expected.name, value, row, col), t.file,
+              "the checkpoint is broken; download it again");
+}
+
+/// Rows [first, last) of `from`, converted to `out` [rows,cols].
+void convert_rows(const SourceTensor& t, const Weight& from, int64_t first, int64_t last, TensorView out) {
+  const auto cols = static_cast<size_t>(from.cols);
+  std::vector<float> row(cols);
+  for (int64_t i = first; i < last; ++i) {
+    decode_rows(from, i, i + 1, 0, from.cols, row.data(), from.cols);
+    for (size_t k = 0; k < cols; ++k)
+      if (!std::isfinite(row[k])) refuse_value(t, row[k], i, static_cast<int64_t>(k));
+    if (out.dtype == DType::bf16) std::transform(row.begin(), row.end(), out.row<Bf16>(i), to_bf16);
+    else std::copy(row.begin(), row.end(), out.row<float>(i));
+  }
+}
+
+}  // namespace
+
+Weight stored_weight(const SourceTensor& t, const ModelSpec& spec, std::vector<int32_t>& map) {
+  Weight w;
+  w.format = t.format;
+  w.dtype = t.dtype;
+  w.rows = t.expected.rows;
+  w.cols = t.expected.cols;
+  w.data = t.data;
+  if (t.row_order == RowOrder::as_is) return w;
+  const int64_t heads = t.row_order == RowOrder::rope_q ? spec.num_attention_heads : spec.num_key_value_heads;
+  if (map.empty()) map = gguf_rope_row_map(heads, spec.head_dim);
+  w.row_map = map.data();
+  return w;
+}
+
+WeightStore::WeightStore(const ModelFiles& files, const LoadOptions& options) : files_(files), options_(options), threads_(options.threads) {
+  LORIKEET_CHECK(options.base_format != BaseFormat::automatic);
+  LORIKEET_CHECK(options.compute == DType::f32 || options.compute == DType::bf16);
+  if (!threads_) {
+    own_threads_ = std::make_unique<ThreadPool>(1);
+    threads_ = own_threads_.get();
+  }
+}
+
+Weight WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  if (const auto it = matrices_.find(name); it != matrices_.end()) return it->second;
+  const SourceTensor& t = source(name, rows, cols);
+  check_unchanged();
+  Weight w;
+  if (options_.base_format == BaseFormat::bnb_4bit && t.expected.role == TensorRole::linear) w = quantized(t);
+  else if (t.format == WeightFormat::dense && t.row_order == RowOrder::as_is) w = in_place(t);
+  else if (t.format == WeightFormat::dense) w = reordered(t);
+  else if (options_.base_format == BaseFormat::keep) w = in_place(t);
+  else w = dequantized(t, options_.compute);
+  matrices_.emplace(name, w);
+  return w;
+}
+
+TensorView WeightStore::vector(const std::string& name, int64_t n) {
+  if (const auto it = vectors_.find(name); it != vectors_.end()) return it->second;
+  const SourceTensor& t = source(name, 1, n);
+  check_unchanged();
+  const Buffer& memory = own(static_cast<size_t>(n) * sizeof(float), name);
+  const TensorView v(memory.data(), {1, n}, DType::f32);
+  bytes_.owned += static_cast<int64_t>(v.size_bytes());
+  if (!options_.dry) {
+    Weight w = stored_weight(t, files_.spec(), row_maps_[RowOrder::as_is]);
+    w.row_map = nullptr;  // of elements here, not of rows
+    auto* out = v.as<float>();
+    std::vector<float> stored(static_cast<size_t>(n));
+    decode_rows(w, 0, 1, 0, n, stored.data(), n);
+    const int32_t* map = row_map(t);
+    for (int64_t i = 0; i < n; ++i) {
+      const float x = stored[static_cast<size_t>(map ? map[i] : i)];
+      if (!std::isfinite(x)) refuse_value(t, x, 0, i);
+      out[i] = options_.compute == DType::bf16 ? to_float(to_bf16(x)) : x;
+    }
+  }
+  vectors_.emplace(name, v);
+  return v;
+}
+
+const SourceTensor& WeightStore::source(const std::string& name, int64_t rows, int64_t cols) const {
+  const SourceTensor& t = files_.at(name);
+  if (t.expected.rows != rows || t.expected.cols != cols)
+    throw Error(ErrorKind::format, fmt::format("tensor \"{}\" is [{},{}], [{},{}] is needed", name, t.expected.rows, t.expected.cols, rows, cols), t.file);
+  return t;
+}
+
+Buffer& WeightStore::own(size_t bytes, const std::string& name) {
+  buffers_.emplace_back(bytes, name.c_str(), options_.dry);
+  return buffers_.back();
+}
+
+const int32_t* WeightStore::row_map(const SourceTensor& t) {
+  return stored_weight(t, files_.spec(), row_maps_[t.row_order]).row_map;
+}
+
+void WeightStore::check_unchanged() const {
+  if (!options_.dry && !files_.unchanged())
+    throw Error(ErrorKind::resource, "the model's files were changed while they were being read", files_.path(),
+                "start again once nobody writes to them");
+}
+
+Weight WeightStore::in_place(const SourceTensor& t) {
+  Weight w = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
+  bytes_.mapped += static_cast<int64_t>(t.bytes);
+  if (options_.dry) w.data = nullptr;
+  return w;
+}
+
+Weight WeightStore::reordered(const SourceTensor& t) {
+  const Weight from = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
+  const TensorView out(own(t.bytes, t.expected.name).data(), {from.rows, from.cols}, t.dtype);
+  bytes_.owned += static_cast<int64_t>(t.bytes);
+  if (!options_.dry) {
+    gather_rows(t.data, out.data, from.cols * static_cast<int64_t>(size_of(t.dtype)), row_maps_[t.row_order]);
+    files_.release(t);
+  }
+  return Weight::dense(out);
+}
+
+Weight WeightStore::dequantized(const SourceTensor& t, DType type) {
+  const Weight from = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
+  const Shape shape{t.expected.rows, t.expected.cols};
+  const auto bytes = static_cast<size_t>(shape.count()) * size_of(type);
+  const TensorView out(own(bytes, t.expected.name).data(), shape, type);
+  bytes_.owned += static_cast<int64_t>(bytes);
+  if (!options_.dry) {
+    const int64_t step = std::max<int64_t>(1, kItemElements / shape.cols);
+    threads_->for_each((shape.rows + step - 1) / step, [&](int64_t item, int) {
+      convert_rows(t, from, item * step, std::min(shape.rows, (item + 1) * step), out);
+    });
+    files_.release(t);
+  }
+  return Weight::dense(out);
+}
+
+Weight WeightStore::quantized(const SourceTensor& t) {
+  const Weight from = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
+  const Bnb4Options& o = options_.bnb;
+  const int64_t elements = from.rows * from.cols, blocks = bnb4_blocks(elements, o.blocksize);
+  const Bnb4Bytes size = bnb4_bytes(elements, o);
+  const size_t absmax_at = aligned(size.codes), codes_at = absmax_at + aligned(size.absmax),
+               nested_at = codes_at + aligned(size.absmax_codes), total = nested_at + aligned(size.nested_absmax);
+  const Buffer& memory = own(total, t.expected.name);
+  bytes_.owned += static_cast<int64_t>(total);
+
+  Weight w;
+  w.format = WeightFormat::bnb4;
+  w.rows = from.rows;
+  w.cols = from.cols;
+  w.blocksize = o.blocksize;
+  w.code = code_of(o.type).data();
+  w.data = memory.data();
+  if (o.double_quant) {
+    w.absmax_codes = reinterpret_cast<const uint8_t*>(memory.at(codes_at));
+    w.nested_absmax = reinterpret_cast<const float*>(memory.at(nested_at));
+    w.nested_code = dynamic_map_signed().data();
+    w.nested_blocksize = kNestedBlock;
+  } else {
+    w.absmax = reinterpret_cast<const float*>(memory.at(absmax_at));
+  }
+  if (options_.dry) return w;
+
+  std::vector<float> plain(o.double_quant ? static_cast<size_t>(blocks) : 0);
+  float* absmax = o.double_quant ? plain.data() : reinterpret_cast<float*>(memory.at(absmax_at));
+  auto* codes = reinterpret_cast<uint8_t*>(memory.data());
+  const DType round_to = files_.is_gguf() && options_.compute == DType::bf16 ? DType::bf16 : DType::f32;
+  const int64_t step = std::max<int64_t>(1, kItemElements / o.blocksize);  // whole blocks: an even number of codes each
+  threads_->for_each((blocks + step - 1) / step, [&](int64_t item, int) {
+    encode_bnb4(from, o, item * step, std::min(blocks, (item + 1) * step), codes, absmax, t.expected.name, round_to);
+  });
+  files_.release(t);
+  if (o.double_quant) {
+    w.nested_offset = nested_offset_of(plain);
+    encode_absmax(plain, w.nested_offset, reinterpret_cast<uint8_t*>(memory.at(codes_at)), reinterpret_cast<float*>(memory.at(nested_at)));
+  }
+  return w;
+}
+
+}  // namespace lorikeet
