@@ -1,0 +1,27 @@
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "lora/targets.h"
+
+namespace lorikeet {
+
+/// The fields of PEFT's adapter_config.json that this program reads and writes.
+struct AdapterConfig {
+  TargetOptions targets;  ///< r, lora_alpha, target_modules, exclude_modules, patterns, use_rslora, ...
+  double lora_dropout = 0;
+  std::string base_model_name_or_path;
+  std::vector<std::string> modules_to_save;
+  std::vector<std::string> ignored;  ///< fields of the file that PEFT knows and that mean nothing here
+
+  /// Reads <folder>/adapter_config.json. Throws Error(usage) if the folder or file is missing, Error(format) for a broken
+  /// file, Error(unsupported), naming field and value, for anything that would change results and is not built
+  /// (use_dora, lora_bias, bias, trainable_token_indices, other PEFT methods, ...).
+  static AdapterConfig read(const std::string& folder);
+
+  /// As PEFT writes it: sorted keys, indent 2, inference_mode true.
+  std::string to_json_text() const;
+};
+
+}  // namespace lorikeet
