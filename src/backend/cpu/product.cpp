@@ -1,0 +1,202 @@
+#include "backend/cpu/product.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace lorikeet::cpu {
+
+namespace {
+
+constexpr int64_t kPanelUnits = 2048;  // 512 KiB of a 64-column panel: half of a common L2
+constexpr int64_t kPanelSlack = 512;   // a little more in one piece is better than a short second one
+constexpr int64_t kFewRows = 48;       // up to here the panel is read so rarely that it should not leave L1
+constexpr int64_t kPanelUnitsFewRows = 64;
+constexpr int64_t kChunkRows = 48;  // rows between two uses of the f32 tile, which then stays in L1
+
+size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/// Where everything lies, derived from shapes alone.
+struct Layout {
+  int unit;
+
+  int64_t units = 0, panel_units, panels, splits, split_rows;
+  bool one_block;
+  size_t wide[Product::kMaxTerms] = {}, tails[Product::kMaxTerms] = {}, bias = 0;  // offsets of shared parts
+  size_t threads_at = 0, panel_bytes, tile_bytes, thread_bytes;
+
+  Layout(const Product& p, int threads) : unit(p.ops->unit) {
+    const int64_t rows = p.out.rows, cols = p.out.cols;
+
+    size_t at = 0;
+    for (int i = 0; i < p.count; ++i) {
+      const Product::Term& t = p.terms[i];
+      units += (t.a.cols + unit - 1) / unit;
+      if (unit == 1 && t.a.dtype != DType::f32) {
+        wide[i] = at;
+        at += aligned(static_cast<size_t>(rows * t.a.cols) * 4);
+      }
+      if (t.a.cols % unit != 0) {
+        tails[i] = at;
+        at += aligned(static_cast<size_t>(rows) * 4);
+      }
+    }
+    bias = at;
+    if (p.bias) at += aligned(static_cast<size_t>(cols) * 4);
+    threads_at = at;
+
+    const int64_t most = rows <= kFewRows ? kPanelUnitsFewRows : kPanelUnits;
+    one_block = units <= (rows <= kFewRows ? most : most + kPanelSlack);
+    panel_units = one_block ? units : most;
+    panels = (cols + simd::kPanelColumns - 1) / simd::kPanelColumns;
+    splits = row_splits(rows, panels, threads);
+    split_rows = (rows + splits - 1) / splits;
+    const int64_t tile_rows = one_block ? std::min(split_rows, kChunkRows + 1) : split_rows;
+    panel_bytes = static_cast<size_t>(panel_units) * 4 * simd::kPanelColumns;
+    tile_bytes = static_cast<size_t>(tile_rows) * 4 * simd::kPanelColumns;
+    thread_bytes = aligned(panel_bytes + tile_bytes + RightSide::kScratchBytes);
+  }
+  size_t total(int threads) const { return threads_at + static_cast<size_t>(threads) * thread_bytes; }
+};
+
+struct Run {
+  const Product& p;
+  const Layout& layout;
+  char* workspace;
+  const char* a[Product::kMaxTerms];     // rows of units
+  int64_t a_stride[Product::kMaxTerms];  // bytes
+
+  void prepare(ThreadPool& threads);
+  void item(int64_t panel, int64_t split, int thread) const;
+  void finish(const float* c, int64_t row0, int64_t rows, int64_t col0, int cols) const;
+};
+
+/// Widened activations, the half unit at the end of odd contractions, the bias as f32.
+void Run::prepare(ThreadPool& threads) {
+  const int64_t rows = p.out.rows;
+  for (int i = 0; i < p.count; ++i) {
+    const TensorView v = p.terms[i].a;
+    a[i] = static_cast<const char*>(v.data);
+    a_stride[i] = v.stride * static_cast<int64_t>(size_of(v.dtype));
+    if (layout.unit == 1 && v.dtype != DType::f32) {
+      char* wide = workspace + layout.wide[i];
+      threads.for_each(rows, [&](int64_t r, int) {
+        p.ops->convert(element_of(v.dtype), a[i] + r * a_stride[i], v.cols, wide + r * v.cols * 4);
+      });
+      a[i] = wide;
+      a_stride[i] = v.cols * 4;
+    }
+    if (v.cols % layout.unit != 0) {
+      char* tails = workspace + layout.tails[i];
+      for (int64_t r = 0; r < rows; ++r) {
+        std::memset(tails + 4 * r, 0, 4);
+        std::memcpy(tails + 4 * r, a[i] + r * a_stride[i] + (v.cols - 1) * 2, 2);
+      }
+    }
+  }
+  if (p.bias)
+    p.table->f32->convert(element_of(p.bias.dtype), static_cast<const char*>(p.bias.data), p.bias.cols,
+                          workspace + layout.bias);
+}
+
+void Run::finish(const float* c, int64_t row0, int64_t rows, int64_t col0, int cols) const {
+  const auto at = [&](const TensorView& v) {
+    return static_cast<char*>(v.data) + (row0 * v.stride + col0) * static_cast<int64_t>(size_of(v.dtype));
+  };
+  simd::Finish f{};
+  f.out = at(p.out);
+  f.out_stride = p.out.stride * static_cast<int64_t>(size_of(p.out.dtype));
+  f.out_type = element_of(p.out.dtype);
+  if (p.add) {
+    f.add = at(p.add);
+    f.add_stride = p.add.stride * static_cast<int64_t>(size_of(p.add.dtype));
+    f.add_type = element_of(p.add.dtype);
+  }
+  if (p.bias) f.bias = reinterpret_cast<const float*>(workspace + layout.bias) + col0;
+  f.scale = 1;
+  p.table->vector.finish(c, rows, cols, f);
+}
+
+void Run::item(int64_t panel_index, int64_t split, int thread) const {
+  const int64_t row0 = split * layout.split_rows, rows = std::min(layout.split_rows, p.out.rows - row0);
+  if (rows <= 0) return;
+  const int64_t col0 = panel_index * simd::kPanelColumns;
+  const int cols = static_cast<int>(std::min<int64_t>(simd::kPanelColumns, p.out.cols - col0));
+  const int vectors = (cols + 15) / 16;
+  char* panel = workspace + layout.threads_at + static_cast<size_t>(thread) * layout.thread_bytes;
+  float* c = reinterpret_cast<float*>(panel + layout.panel_bytes);
+  char* scratch = panel + layout.panel_bytes + layout.tile_bytes;
+  const int64_t chunks = (rows + kChunkRows - 1) / kChunkRows;
+
+  int term = 0;
+  int64_t k = 0;
+  for (bool first = true; term < p.count; first = false) {
+    simd::Segment segments[simd::kMaxSegments];
+    int count = 0;
+    for (int64_t used = 0; term < p.count && used < layout.panel_units;) {
+      const Product::Term& t = p.terms[term];
+      const int64_t room = (layout.panel_units - used) * layout.unit, left = t.a.cols - k;
+      const int64_t take = left <= room ? left : room / 64 * 64;  // decoders start at multiples of 64
+      if (take == 0) break;
+      char* b = panel + used * 64 * vectors;
+      t.b.pack(col0, cols, k, take, vectors, b, scratch);
+      const int64_t whole = take / layout.unit;
+      if (whole)
+        segments[count++] = {a[term] + k * (4 / layout.unit) + row0 * a_stride[term], a_stride[term], b,
+                             whole};
+      if (take % layout.unit)
+        segments[count++] = {workspace + layout.tails[term] + 4 * row0, 4, b + whole * 64 * vectors, 1};
+      used += (take + layout.unit - 1) / layout.unit;
+      k += take;
+      if (k == t.a.cols) {
+        ++term;
+        k = 0;
+      }
+    }
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const int64_t r0 = rows * chunk / chunks, height = rows * (chunk + 1) / chunks - r0;
+      float* tile = layout.one_block ? c : c + r0 * simd::kPanelColumns;
+      p.ops->multiply(segments, count, height, vectors, tile, !first);
+      for (int i = 0; i < count; ++i) segments[i].a += height * segments[i].a_stride;
+      if (term == p.count) finish(tile, row0 + r0, height, col0, cols);
+    }
+  }
+}
+
+}  // namespace
+
+const simd::PanelOps& panel_ops(const simd::Table& table, DType compute) {
+  return compute == DType::bf16 && table.bf16 ? *table.bf16 : *table.f32;
+}
+
+int64_t row_splits(int64_t rows, int64_t panels, int threads) {
+  if (threads == 1) return 1;
+  constexpr double kPackRows = 8;  // packing a panel costs as much as about 8 rows of its product
+  int64_t best = 1;
+  double best_time = 0;
+  for (int64_t splits = 1; splits <= 16 && (splits == 1 || rows / splits >= 24); ++splits) {
+    const double item = static_cast<double>((rows + splits - 1) / splits) + kPackRows;
+    // Half an item more: the threads do not run equally fast, so the last item ends late.
+    const double time = item * (static_cast<double>((panels * splits + threads - 1) / threads) + 0.5);
+    if (splits == 1 || time < best_time) {
+      best = splits;
+      best_time = time;
+    }
+  }
+  return best;
+}
+
+size_t product_workspace_bytes(const Product& p, int threads) { return Layout(p, threads).total(threads); }
+
+void run_product(const Product& p, const KernelContext& context) {
+  if (p.out.rows == 0 || p.out.cols == 0) return;
+  const Layout layout(p, context.threads.size());
+  Run run{p, layout, static_cast<char*>(context.workspace), {}, {}};
+  run.prepare(context.threads);
+  // Items of one panel follow each other, so that threads which share a panel read the same weights from the
+  // cache.
+  context.threads.for_each(layout.panels * layout.splits, [&](int64_t item, int thread) {
+    run.item(item / layout.splits, item % layout.splits, thread);
+  });
+}
+
+}  // namespace lorikeet::cpu

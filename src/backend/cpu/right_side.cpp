@@ -1,0 +1,146 @@
+#include "backend/cpu/right_side.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "quant/format.h"
+
+namespace lorikeet::cpu {
+
+namespace {
+
+constexpr int64_t kDecodeColumns = 256;  // of 16 rows at a time: 16 KiB, within L1 beside the panel's lines
+
+bool is_power_of_two(int64_t x) { return x > 0 && std::has_single_bit(static_cast<uint64_t>(x)); }
+int log2_of(int64_t x) { return std::countr_zero(static_cast<uint64_t>(x)); }
+
+}  // namespace
+
+simd::Element element_of(DType d) {
+  LORIKEET_CHECK(d == DType::f32 || d == DType::bf16 || d == DType::f16);
+  return static_cast<simd::Element>(d);
+}
+
+RightSide::RightSide(TensorView v, Axis axis, const simd::PanelOps& ops)
+    : ops_(&ops), axis_(axis), dtype_(v.dtype), rows_(v.rows), cols_(v.cols), stride_(v.stride) {
+  dense_ = static_cast<const char*>(v.data);
+  access_ = v.dtype == (ops.unit == 2 ? DType::bf16 : DType::f32) ? Access::direct : Access::convert;
+}
+
+RightSide::RightSide(const Weight& w, Axis axis, const simd::PanelOps& ops)
+    : ops_(&ops),
+      axis_(axis),
+      dtype_(w.dtype),
+      rows_(w.rows),
+      cols_(w.cols),
+      stride_(w.cols),
+      row_map_(w.row_map),
+      weight_(&w) {
+  if (w.format == WeightFormat::dense) {
+    dense_ = static_cast<const char*>(w.data);
+    access_ = w.dtype == (ops.unit == 2 ? DType::bf16 : DType::f32) ? Access::direct : Access::convert;
+    return;
+  }
+  access_ = Access::slow;
+  choose_decoder(w);
+}
+
+void RightSide::choose_decoder(const Weight& w) {
+  codes_.data = static_cast<const uint8_t*>(w.data);
+  codes_.cols = w.cols;
+  if (w.format == WeightFormat::bnb4) {
+    // A block that ends inside a group of 64, or a nested block of odd size, takes the slow path.
+    const bool aligned = w.cols % 64 == 0 && w.blocksize % 64 == 0 && is_power_of_two(w.blocksize);
+    if (!aligned || (!w.absmax && !is_power_of_two(w.nested_blocksize))) return;
+    codes_.block_shift = log2_of(w.blocksize);
+    codes_.code = w.code;
+    codes_.absmax = w.absmax;
+    codes_.absmax_codes = w.absmax_codes;
+    codes_.nested_absmax = w.nested_absmax;
+    codes_.nested_code = w.nested_code;
+    codes_.nested_offset = w.nested_offset;
+    codes_.nested_shift = w.absmax ? 0 : log2_of(w.nested_blocksize);
+  } else {
+    const FormatInfo& info = format_info(w.format);
+    codes_.row_bytes = w.cols / info.block_elements * info.block_bytes;
+  }
+  decode_ = ops_->decode[static_cast<int>(w.format)];
+  if (decode_) access_ = Access::decode;
+}
+
+/// The columns [first, first + n) of a row as elements of the product's type: in place, or decoded into
+/// scratch.
+const char* RightSide::elements(int64_t row, int64_t first, int64_t n, char* scratch) const {
+  switch (access_) {
+    case Access::direct:
+      return dense_row(row, first);
+    case Access::convert:
+      ops_->convert(element_of(dtype_), dense_row(row, first), n, scratch);
+      break;
+    case Access::decode:
+      decode_(codes_, stored(row), first, n, scratch);
+      break;
+    case Access::slow: {
+      float values[kDecodeColumns];
+      decode_rows(*weight_, row, row + 1, first, first + n, values, n);
+      ops_->convert(simd::Element::f32, reinterpret_cast<const char*>(values), n, scratch);
+    }
+  }
+  return scratch;
+}
+
+void RightSide::pack_columns(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors,
+                             char* panel, char* scratch) const {
+  const int64_t unit_row = 64 * vectors;
+  const int64_t step = access_ == Access::direct ? sums : kDecodeColumns;
+  for (int v = 0; v < vectors; ++v) {
+    const int n = std::clamp(outputs - 16 * v, 0, 16);
+    const int64_t row0 = first + 16 * v;
+    char* out = panel + 64 * v;
+    if (access_ == Access::decode && codes_.code && ops_->pack_codes_columns) {
+      int32_t rows[16];
+      for (int i = 0; i < n; ++i) rows[i] = static_cast<int32_t>(stored(row0 + i));
+      ops_->pack_codes_columns(codes_, rows, n, first_sum, sums, out, unit_row);
+      continue;
+    }
+    for (int64_t k = 0; k < sums; k += step) {
+      const int64_t width = std::min(step, sums - k);
+      const char* rows[16];
+      for (int i = 0; i < n; ++i)
+        rows[i] = elements(row0 + i, first_sum + k, width, scratch + i * kDecodeColumns * (4 / ops_->unit));
+      ops_->pack_columns(rows, n, width, out + k / ops_->unit * unit_row, unit_row);
+    }
+  }
+}
+
+void RightSide::pack_rows(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors,
+                          char* panel, char* scratch) const {
+  constexpr int64_t kStep = 32;
+  const int64_t unit_row = 64 * vectors;
+  const bool whole = access_ == Access::decode && codes_.code && ops_->pack_codes_rows && outputs == 64;
+  for (int64_t k = 0; k < sums; k += kStep) {
+    const int n = static_cast<int>(std::min(kStep, sums - k));
+    char* out = panel + k / ops_->unit * unit_row;
+    if (whole && n % 2 == 0) {
+      int32_t rows[kStep];
+      for (int i = 0; i < n; ++i) rows[i] = static_cast<int32_t>(stored(first_sum + k + i));
+      ops_->pack_codes_rows(codes_, rows, n, first, out);
+      continue;
+    }
+    const char* rows[kStep];
+    for (int i = 0; i < n; ++i)
+      rows[i] =
+          elements(first_sum + k + i, first, outputs, scratch + i * simd::kPanelColumns * (4 / ops_->unit));
+    ops_->pack_rows(rows, n, outputs, out, unit_row);
+  }
+}
+
+void RightSide::pack(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
+                     char* scratch) const {
+  if (axis_ == Axis::columns)
+    pack_columns(first, outputs, first_sum, sums, vectors, panel, scratch);
+  else
+    pack_rows(first, outputs, first_sum, sums, vectors, panel, scratch);
+}
+
+}  // namespace lorikeet::cpu

@@ -1,0 +1,60 @@
+#pragma once
+#include "backend/cpu/simd/table.h"
+#include "core/tensor.h"
+#include "quant/weight.h"
+
+namespace lorikeet::cpu {
+
+/// The right factor of a product, any storage format, packed panel by panel as the micro-kernel reads it.
+///
+/// A product sums over `sums()` positions into `outputs()` columns. Of a weight W [out, in], Y = X W^T sums
+/// along the columns of W (Axis::columns), dX = dY W along its rows (Axis::rows). One storage serves both.
+class RightSide {
+ public:
+  enum class Axis : uint8_t { columns, rows };
+
+  RightSide() = default;
+  RightSide(const Weight& w, Axis axis, const simd::PanelOps& ops);
+  RightSide(TensorView dense, Axis axis, const simd::PanelOps& ops);
+
+  int64_t outputs() const { return axis_ == Axis::columns ? rows_ : cols_; }
+  int64_t sums() const { return axis_ == Axis::columns ? cols_ : rows_; }
+
+  /// Bytes of scratch that pack() needs.
+  static constexpr size_t kScratchBytes = 16 * 256 * 4;
+
+  /// Packs sums [first_sum, first_sum + sums) of outputs [first, first + outputs): the panel has
+  /// ceil(sums / unit) units of 16 * vectors columns; columns beyond `outputs` are zero up to a multiple
+  /// of 16. first is a multiple of 64, first_sum of 64.
+  void pack(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
+            char* scratch) const;
+
+ private:
+  enum class Access : uint8_t { direct, convert, decode, slow };
+
+  int64_t stored(int64_t row) const { return row_map_ ? row_map_[row] : row; }
+  const char* dense_row(int64_t row, int64_t col) const {
+    return dense_ + (stored(row) * stride_ + col) * static_cast<int64_t>(size_of(dtype_));
+  }
+  const char* elements(int64_t row, int64_t first, int64_t n, char* scratch) const;
+  void choose_decoder(const Weight& w);
+  void pack_columns(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
+                    char* scratch) const;
+  void pack_rows(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
+                 char* scratch) const;
+
+  const simd::PanelOps* ops_ = nullptr;
+  Axis axis_ = Axis::columns;
+  Access access_ = Access::direct;
+  DType dtype_ = DType::f32;
+  int64_t rows_ = 0, cols_ = 0, stride_ = 0;
+  const char* dense_ = nullptr;
+  const int32_t* row_map_ = nullptr;
+  const Weight* weight_ = nullptr;
+  simd::Codes codes_{};
+  simd::Decoder decode_ = nullptr;
+};
+
+simd::Element element_of(DType d);
+
+}  // namespace lorikeet::cpu

@@ -1,0 +1,96 @@
+#pragma once
+// AVX2 building blocks. Everything is local to the including file.
+#include <immintrin.h>
+
+#include "backend/cpu/simd/table.h"
+
+#if defined(__clang__)
+#define LORIKEET_UNROLL _Pragma("unroll")
+#else
+#define LORIKEET_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define LORIKEET_INLINE inline __attribute__((always_inline))
+
+namespace lorikeet::simd {
+namespace {
+
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+LORIKEET_INLINE __m256 widen(__m128i bf16) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16));
+}
+/// Rounds to nearest even; a NaN stays a NaN.
+LORIKEET_INLINE __m128i narrow(__m256 x) {
+  const __m256i u = _mm256_castps_si256(x);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
+  const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  const __m256i high = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+  return _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
+}
+
+LORIKEET_INLINE __m256i first_lanes(int64_t n) {
+  alignas(32) static constexpr int kMask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMask + 8 - (n > 8 ? 8 : n < 0 ? 0 : n)));
+}
+
+/// The first n numbers of a type as floats; the other lanes are zero.
+LORIKEET_INLINE __m256 load_some(Element type, const char* p, int64_t n) {
+  if (type == Element::f32)
+    return n >= 8 ? _mm256_loadu_ps(reinterpret_cast<const float*>(p))
+                  : _mm256_maskload_ps(reinterpret_cast<const float*>(p), first_lanes(n));
+  __m128i half;
+  if (n >= 8) {
+    half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  } else {
+    uint16_t some[8] = {};
+    for (int64_t i = 0; i < n; ++i) __builtin_memcpy(some + i, p + 2 * i, 2);
+    half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(some));
+  }
+  return type == Element::bf16 ? widen(half) : _mm256_cvtph_ps(half);
+}
+LORIKEET_INLINE void store_some(Element type, char* p, int64_t n, __m256 x) {
+  if (type == Element::f32) {
+    if (n >= 8)
+      _mm256_storeu_ps(reinterpret_cast<float*>(p), x);
+    else
+      _mm256_maskstore_ps(reinterpret_cast<float*>(p), first_lanes(n), x);
+    return;
+  }
+  const __m128i half = type == Element::bf16 ? narrow(x) : _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT);
+  if (n >= 8) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), half);
+  } else {
+    uint16_t some[8];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(some), half);
+    for (int64_t i = 0; i < n; ++i) __builtin_memcpy(p + 2 * i, some + i, 2);
+  }
+}
+
+/// 8 x 8 transpose of 4-byte units.
+LORIKEET_INLINE void transpose8(__m256 (&r)[8]) {
+  __m256 t[8];
+  LORIKEET_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+  }
+  LORIKEET_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    r[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+    r[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+    r[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+    r[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+  }
+  LORIKEET_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm256_permute2f128_ps(r[i], r[4 + i], 0x20);
+    t[4 + i] = _mm256_permute2f128_ps(r[i], r[4 + i], 0x31);
+  }
+  LORIKEET_UNROLL
+  for (int i = 0; i < 8; ++i) r[i] = t[i];
+}
+
+}  // namespace
+}  // namespace lorikeet::simd

@@ -1,0 +1,124 @@
+#pragma once
+// AVX-512 building blocks shared by avx512.cpp and avx512bf16.cpp. Everything is local to the including file.
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12's own headers start from undefined registers (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include "backend/cpu/simd/table.h"
+
+#if defined(__clang__)
+#define LORIKEET_UNROLL _Pragma("unroll")
+#else
+#define LORIKEET_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define LORIKEET_INLINE inline __attribute__((always_inline))
+
+namespace lorikeet::simd {
+namespace {
+
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+LORIKEET_INLINE __m512i broadcast_unit(const char* p) {
+  int x;
+  __builtin_memcpy(&x, p, 4);
+  return _mm512_set1_epi32(x);
+}
+LORIKEET_INLINE __mmask16 first_lanes(int64_t n) {
+  return n >= 16 ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1u << (n < 0 ? 0 : n)) - 1);
+}
+LORIKEET_INLINE __mmask32 first_halves(int64_t n) { return n >= 32 ? ~0u : (1u << (n < 0 ? 0 : n)) - 1; }
+
+LORIKEET_INLINE __m512 widen(__m256i bf16) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
+}
+
+/// Rounds to nearest even; a NaN stays a NaN.
+LORIKEET_INLINE __m256i narrow(__m512 x) {
+#if defined(__AVX512BF16__)
+  return (__m256i)_mm512_cvtneps_pbh(x);
+#else
+  const __m512i u = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+  const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  const __m512i quiet = _mm512_or_si512(u, _mm512_set1_epi32(0x400000));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16));
+#endif
+}
+
+/// The first n <= 16 numbers of a type as floats; the other lanes are zero.
+LORIKEET_INLINE __m512 load_some(Element type, const char* p, int64_t n) {
+  const __mmask16 m = first_lanes(n);
+  if (type == Element::f32) return _mm512_maskz_loadu_ps(m, p);
+  const __m256i half = _mm256_maskz_loadu_epi16(m, p);
+  return type == Element::bf16 ? widen(half) : _mm512_cvtph_ps(half);
+}
+LORIKEET_INLINE void store_some(Element type, char* p, int64_t n, __m512 x) {
+  const __mmask16 m = first_lanes(n);
+  if (type == Element::f32)
+    _mm512_mask_storeu_ps(p, m, x);
+  else
+    _mm256_mask_storeu_epi16(
+        p, m, type == Element::bf16 ? narrow(x) : _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+/// 16 x 16 transpose of 4-byte units.
+LORIKEET_INLINE void transpose16(__m512i (&r)[16]) {
+  __m512i t[16];
+  LORIKEET_UNROLL
+  for (int i = 0; i < 8; ++i) {
+    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+  }
+  LORIKEET_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+  }
+  LORIKEET_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
+    t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
+    t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
+    t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
+  }
+  LORIKEET_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
+    r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
+    r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
+    r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xdd);
+  }
+}
+
+/// The word order that interleaves two registers: low half, high half.
+LORIKEET_INLINE __m512i interleave_low() {
+  alignas(64) static constexpr uint16_t order[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
+                                                     37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
+                                                     11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  return _mm512_load_si512(order);
+}
+LORIKEET_INLINE __m512i interleave_high() {
+  return _mm512_add_epi16(interleave_low(), _mm512_set1_epi16(16));
+}
+
+struct DotF32 {
+  static LORIKEET_INLINE __m512 add(__m512 sum, __m512i a, __m512i b) {
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sum);
+  }
+};
+#if defined(__AVX512BF16__)
+struct DotBf16 {
+  static LORIKEET_INLINE __m512 add(__m512 sum, __m512i a, __m512i b) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+  }
+};
+#endif
+
+}  // namespace
+}  // namespace lorikeet::simd

@@ -1,0 +1,25 @@
+// AVX-512 with dot products of bf16 pairs. Its f32 products are those of avx512.cpp.
+#include "backend/cpu/simd/avx512_decode.h"
+
+namespace lorikeet::simd {
+
+const Table& avx512bf16_table() {
+  static const PanelOps bf16 = {
+      2,
+      multiply<DotBf16>,
+      pack_columns<2>,
+      pack_rows<2>,
+      convert<Element::bf16>,
+      {nullptr, decode_bnb4, decode_blocks<Q4_0, 2, convert<Element::bf16>>,
+       decode_blocks<Q4_1, 2, convert<Element::bf16>>, decode_blocks<Q5_0, 2, convert<Element::bf16>>,
+       decode_blocks<Q5_1, 2, convert<Element::bf16>>, decode_blocks<Q8_0, 2, convert<Element::bf16>>,
+       decode_blocks<Q4_K, 2, convert<Element::bf16>>, decode_blocks<Q5_K, 2, convert<Element::bf16>>,
+       decode_blocks<Q6_K, 2, convert<Element::bf16>>},
+      nullptr,
+      nullptr,
+  };
+  static const Table table = {&bf16, avx512_table().f32, {finish, transpose}};
+  return table;
+}
+
+}  // namespace lorikeet::simd

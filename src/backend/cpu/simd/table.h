@@ -1,0 +1,99 @@
+#pragma once
+// What the instruction-set files of this folder offer: tables of plain functions on plain memory.
+//
+// Those files are compiled with flags of their own, so they may include nothing but this header, the other
+// headers of this folder and C headers: an inline function of the rest of the program, compiled there with
+// AVX-512, could replace the baseline copy at link time. Everything they define is in an anonymous namespace.
+#include <stddef.h>
+#include <stdint.h>
+
+namespace lorikeet::simd {
+
+/// Width of a packed panel in columns, and the row stride of every float tile, on every instruction set.
+constexpr int kPanelColumns = 64;
+/// Most segments that one call of PanelOps::multiply takes.
+constexpr int kMaxSegments = 12;
+
+enum class Element : uint8_t { f32, bf16, f16 };  // in the order of DType
+
+/// One stretch of the contraction of a product, in units of 4 bytes: a float or a pair of bfloat16.
+/// a: rows of units, `a_stride` bytes apart. b: a packed panel, [units][16 * vectors] units.
+struct Segment {
+  const char* a;
+  int64_t a_stride;
+  const char* b;
+  int64_t units;
+};
+
+/// The frozen matrix behind a decoder: quant/weight.h without its types.
+struct Codes {
+  const uint8_t* data;
+  int64_t cols, row_bytes;
+  int block_shift;  ///< log2 of the block size of bnb4
+  const float* code;
+  const float* absmax;  ///< or null with double quantization:
+  const uint8_t* absmax_codes;
+  const float* nested_absmax;
+  const float* nested_code;
+  float nested_offset;
+  int nested_shift;
+};
+
+/// Decodes the columns [first, first + n) of a stored row; first is a multiple of 64, n of 32 (bnb4: of 64).
+using Decoder = void (*)(const Codes& w, int64_t row, int64_t first, int64_t n, char* out);
+
+/// Products of one element type: activations row by row times packed panels, summed in f32.
+struct PanelOps {
+  int unit;  ///< elements per unit: 2 for bf16, 1 for f32
+  /// c[i][j] (+)= sum over the segments; c has rows of 64 floats. Each element is one chain of additions
+  /// along the contraction, whatever the number of rows, so a row's result does not depend on the rows beside
+  /// it.
+  void (*multiply)(const Segment* segments, int count, int64_t rows, int vectors, float* c, bool add);
+  /// 16 columns of a panel from 16 rows: panel[u][j] = unit u of row j. Rows from n on, and half a unit
+  /// beyond k, are zero. panel_stride in bytes.
+  void (*pack_columns)(const char* const* rows, int n, int64_t k, char* panel, int64_t panel_stride);
+  /// The units of a panel from `n` contraction rows of `cols` <= 64 elements: panel[i / unit][j] holds
+  /// element j of the `unit` rows; absent rows and columns up to a multiple of 16 are zero.
+  void (*pack_rows)(const char* const* rows, int n, int cols, char* panel, int64_t panel_stride);
+  /// n numbers of any type to this element type.
+  void (*convert)(Element from, const char* in, int64_t n, char* out);
+  Decoder decode[10];  ///< by WeightFormat; null: none
+  /// Both packs of a bnb4 matrix without the detour over decoded rows; null: none. pack_codes_columns: 16
+  /// columns from the stored rows rows[0, n); pack_codes_rows: 64 columns from `first` of n stored rows (n
+  /// even).
+  void (*pack_codes_columns)(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
+                             char* panel, int64_t panel_stride);
+  void (*pack_codes_rows)(const Codes& w, const int32_t* rows, int n, int64_t first, char* panel);
+};
+
+/// Where and how a tile of sums becomes output: out = add + bias + scale * c, rounded once.
+struct Finish {
+  char* out;
+  int64_t out_stride;  ///< bytes
+  Element out_type;
+  const char* add;  ///< same shape as out, or null
+  int64_t add_stride;
+  Element add_type;
+  const float* bias;  ///< one per column, or null
+  float scale;
+};
+
+/// Element-wise pieces, all for one row or one range.
+struct VectorOps {
+  void (*finish)(const float* c, int64_t rows, int cols, const Finish& f);
+  /// out[j][i] = in[i][j] for 2- or 4-byte elements; strides in bytes.
+  void (*transpose)(int element_bytes, const char* in, int64_t in_stride, int64_t rows, int64_t cols,
+                    char* out, int64_t out_stride);
+};
+
+struct Table {
+  const PanelOps* bf16;  ///< null: no dot product of bf16 pairs
+  const PanelOps* f32;
+  VectorOps vector;
+};
+
+const Table& avx2_table();
+const Table& avx512_table();
+const Table& avx512bf16_table();
+
+}  // namespace lorikeet::simd
