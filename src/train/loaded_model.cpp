@@ -1,0 +1,104 @@
+#include "train/loaded_model.h"
+
+#include "backend/cpu/isa.h"
+
+namespace lorikeet {
+
+BaseFormat resolve_base_format(Method method, BaseFormat asked, bool file_is_quantized) {
+  if (asked != BaseFormat::automatic) return asked;
+  if (method != Method::qlora) return BaseFormat::dense;
+  return file_is_quantized ? BaseFormat::keep : BaseFormat::bnb_4bit;
+}
+
+DType resolve_compute_dtype(ComputeDtype asked) {
+  if (asked == ComputeDtype::automatic) return cpu_isa() == Isa::avx512bf16 ? DType::bf16 : DType::f32;
+  return asked == ComputeDtype::bfloat16 ? DType::bf16 : DType::f32;
+}
+
+LoadRequest load_request(const RunConfig& c) {
+  LoadRequest r;
+  r.method = c.method;
+  r.base_format = c.base_format;
+  r.bnb.type = c.bnb_4bit_quant_type == QuantType::nf4 ? Bnb4Type::nf4 : Bnb4Type::fp4;
+  r.bnb.blocksize = static_cast<int32_t>(c.bnb_4bit_blocksize);
+  r.bnb.double_quant = c.bnb_4bit_use_double_quant;
+  r.compute_dtype = c.compute_dtype;
+  r.threads = static_cast<int>(c.threads.value_or(0));
+  r.positions = c.max_length;
+  r.adapter = c.adapter;
+  r.init = c.init_lora_weights;
+  r.seed = c.seed;
+  if (c.method == Method::full || c.adapter) return r;
+  AdapterConfig a;
+  a.targets.targets = c.lora_target_modules;
+  a.targets.exclude = c.lora_exclude_modules;
+  a.targets.layers_to_transform = c.layers_to_transform;
+  a.targets.r = c.lora_r;
+  a.targets.alpha = c.lora_alpha;
+  a.targets.use_rslora = c.use_rslora;
+  a.targets.rank_pattern = c.rank_pattern;
+  a.targets.alpha_pattern = c.alpha_pattern;
+  a.lora_dropout = c.lora_dropout;
+  a.base_model_name_or_path = c.model;
+  r.new_adapter = a;
+  return r;
+}
+
+namespace {
+
+LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseFormat format, ThreadPool& threads, bool dry) {
+  if (r.method == Method::full && format != BaseFormat::dense)
+    throw Error(ErrorKind::usage, "full fine-tuning needs a dense base", "base_format", "use base_format: dense, or method: qlora");
+  if (format == BaseFormat::keep && !files.quantized())
+    throw Error(ErrorKind::usage, "base_format is keep, but the model's file holds dense weights", files.path(),
+                "use base_format: bnb_4bit to quantize while loading, or dense");
+  return {format, r.bnb, resolve_compute_dtype(r.compute_dtype), &threads, dry};
+}
+
+int thread_count(int asked) { return asked > 0 ? asked : ThreadPool::available_cpus(); }
+
+std::optional<AdapterConfig> adapter_config(const LoadRequest& r) {
+  if (r.adapter) return AdapterConfig::read(*r.adapter);
+  return r.new_adapter;
+}
+
+}  // namespace
+
+LoadedModel::LoadedModel(const ModelFiles& files, const LoadRequest& request, bool dry)
+    : files_(files),
+      base_format_(resolve_base_format(request.method, request.base_format, files.quantized())),
+      threads_(thread_count(request.threads)),
+      weights_(files, load_options(files, request, base_format_, threads_, dry)),
+      trainable_(resolve_compute_dtype(request.compute_dtype)),
+      adapter_(adapter_config(request)),
+      model_(build(request, dry)) {}
+
+Model LoadedModel::build(const LoadRequest& request, bool dry) {
+  ModelOptions options;
+  options.compute = trainable_.compute_dtype();
+  options.positions = request.positions;
+  options.train_base = request.train && request.method == Method::full && !adapter_;
+  if (adapter_) {
+    options.lora_dropout = adapter_->lora_dropout;
+    for (const Target& t : select_targets(linear_module_paths(files_.spec()), adapter_->targets))
+      options.adapters[t.path] = {t.r, t.scale};
+  }
+  Model model = build_model(files_.spec(), weights_, options, trainable_, request.train, dry);
+  if (dry) return model;
+  if (request.adapter)
+    load_adapter(trainable_, read_adapter_tensors(*request.adapter), *request.adapter, files_.spec().num_hidden_layers,
+                 adapter_->base_model_name_or_path);
+  else if (adapter_)
+    init_lora(trainable_, request.seed, request.init == LoraInit::gaussian);
+  trainable_.update_compute(stream());
+  return model;
+}
+
+uint64_t LoadedModel::weights_bytes() const {
+  // Full fine-tuning: the weights are parameters; what was read to fill them is released again.
+  const bool trains_base = !trainable_.parameters().empty() && trainable_.parameters().front().kind == ParameterKind::base;
+  const uint64_t held = trains_base ? 0 : static_cast<uint64_t>(weights_.bytes().total());
+  return held + model_.rope_memory.size();
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,79 @@
+#pragma once
+// From a path to a model that runs: the one place where files, weights, adapters and slots come together, for
+// training, evaluation, generation, merging, planning and debugging alike.
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/thread_pool.h"
+#include "model/decoder.h"
+#include "model/files.h"
+#include "model/loader.h"
+#include "peft/adapter_files.h"
+
+namespace lorikeet {
+
+/// How to bring a model up.
+struct LoadRequest {
+  Method method = Method::lora;
+  BaseFormat base_format = BaseFormat::automatic;
+  Bnb4Options bnb;
+  ComputeDtype compute_dtype = ComputeDtype::automatic;
+  int threads = 0;                        ///< 0: every CPU this process may use
+  int64_t positions = 0;                  ///< the longest row that will run
+  bool train = false;                     ///< gradients and optimizer state too
+  std::optional<std::string> adapter;     ///< PEFT folder: its configuration and tensors
+  std::optional<AdapterConfig> new_adapter;  ///< or: fresh factors by these settings (method lora, qlora)
+  LoraInit init = LoraInit::standard;     ///< of fresh factors: standard or gaussian
+  uint64_t seed = 42;                     ///< of fresh factors
+};
+
+/// The request that the keys of a run mean; fresh adapter settings from the lora_* keys if no adapter is named.
+LoadRequest load_request(const RunConfig& config);
+
+/// `automatic` resolved: lora and full take dense; qlora takes keep where the file is quantized, else bnb_4bit.
+BaseFormat resolve_base_format(Method method, BaseFormat asked, bool file_is_quantized);
+/// `automatic` resolved: bfloat16 where the machine multiplies it natively, else float32.
+DType resolve_compute_dtype(ComputeDtype asked);
+
+/// Everything of one model in memory. Not movable: slots point into the stores.
+class LoadedModel {
+ public:
+  /// Loads the weights (dry: sizes only), builds the model and fills the adapter. `files` must outlive it.
+  /// Throws what ModelFiles, WeightStore, select_targets and load_adapter throw.
+  LoadedModel(const ModelFiles& files, const LoadRequest& request, bool dry = false);
+  LoadedModel(const LoadedModel&) = delete;
+  LoadedModel& operator=(const LoadedModel&) = delete;
+
+  const ModelFiles& files() const { return files_; }
+  const Model& model() const { return model_; }
+  TrainableStore& trainable() { return trainable_; }
+  const TrainableStore& trainable() const { return trainable_; }
+  WeightStore& weights() { return weights_; }
+  ThreadPool& threads() { return threads_; }
+  BaseFormat base_format() const { return base_format_; }
+  DType compute() const { return model_.compute; }
+  /// The adapter's settings; empty for method full and for the bare base.
+  const std::optional<AdapterConfig>& adapter() const { return adapter_; }
+
+  /// Resident bytes of weights (with rope tables), of the adapter with gradients, and of the optimizer.
+  uint64_t weights_bytes() const;
+  uint64_t adapter_bytes() const { return trainable_.value_bytes(); }
+  uint64_t optimizer_bytes() const { return trainable_.optimizer_bytes(); }
+
+  /// For ops outside a step, or with `arena` for a step.
+  Stream stream(Arena* arena = nullptr) { return {Device::cpu, &threads_, arena}; }
+
+ private:
+  Model build(const LoadRequest& request, bool dry);
+
+  const ModelFiles& files_;
+  BaseFormat base_format_;
+  ThreadPool threads_;
+  WeightStore weights_;
+  TrainableStore trainable_;
+  std::optional<AdapterConfig> adapter_;
+  Model model_;
+};
+
+}  // namespace lorikeet
