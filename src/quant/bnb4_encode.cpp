@@ -68,13 +68,26 @@ float absmax_of(const Weight& w, std::string_view name, int64_t first, int64_t n
   return std::bit_cast<float>(largest);
 }
 
-// Place of each value in the order of the codes: how many mid-points lie below it.
+// Place of each value in the order of the codes: how many mid-points lie below it. `n` is rounded up to 16.
+// Vectors of four are in every x86-64 and ARMv8 machine; 15 comparisons of 16 values in registers beat a
+// search.
 void rank_values(const float* x, int64_t n, const std::array<float, 15>& midpoints, uint8_t* rank) {
-  for (int64_t i = 0; i < n; ++i) {
-    int32_t below = 0;
-    for (int t = 0; t < 15; ++t) below += x[i] > midpoints[t];
-    rank[i] = static_cast<uint8_t>(below);
+  using Floats = float __attribute__((vector_size(16)));
+  using Ints = int32_t __attribute__((vector_size(16)));
+  for (int64_t i = 0; i < n; i += 16) {
+    Floats v[4];
+    Ints below[4] = {};
+    std::memcpy(v, x + i, sizeof v);
+    for (const float m : midpoints) {
+      const Floats bound = {m, m, m, m};
+      for (int k = 0; k < 4; ++k) below[k] -= v[k] > bound;  // a true comparison is -1
+    }
+    for (int k = 0; k < 16; ++k) rank[i + k] = static_cast<uint8_t>(below[k / 4][k % 4]);
   }
+}
+
+void pack_nibbles(const uint8_t* __restrict rank, int64_t bytes, uint8_t* __restrict out) {
+  for (int64_t i = 0; i < bytes; ++i) out[i] = static_cast<uint8_t>(rank[2 * i] << 4 | rank[2 * i + 1]);
 }
 
 }  // namespace
@@ -100,8 +113,10 @@ void encode_bnb4(const Weight& source, const Bnb4Options& options, int64_t first
   LORIKEET_CHECK(is_bnb4_blocksize(options.blocksize));
   const std::array<float, 15> midpoints = midpoints_of(options.type);
   const std::array<uint8_t, 16>& order = order_of(options.type);
+  std::array<uint8_t, 256> pair_codes;  // a byte of two places to a byte of two codes
+  for (int i = 0; i < 256; ++i) pair_codes[i] = static_cast<uint8_t>(order[i >> 4] << 4 | order[i & 15]);
   const int64_t elements = source.rows * source.cols, blocksize = options.blocksize;
-  alignas(64) float x[kBnb4MaxBlock];
+  alignas(64) float x[kBnb4MaxBlock] = {};
   alignas(64) uint8_t rank[kBnb4MaxBlock];
   for (int64_t block = first_block; block < last_block; ++block) {
     const int64_t first = block * blocksize, n = std::min(blocksize, elements - first);
@@ -120,11 +135,10 @@ void encode_bnb4(const Weight& source, const Bnb4Options& options, int64_t first
     int64_t even = n;
     if (n % 2) x[even++] = 0;  // the unused nibble of the last byte
     rank_values(x, even, midpoints, rank);
-    if (options.type != Bnb4Type::nf4) {
-      for (int64_t i = 0; i < even; ++i) rank[i] = order[rank[i]];
-    }
     uint8_t* out = codes + first / 2;
-    for (int64_t i = 0; i < even / 2; ++i) out[i] = static_cast<uint8_t>(rank[2 * i] << 4 | rank[2 * i + 1]);
+    pack_nibbles(rank, even / 2, out);
+    if (options.type == Bnb4Type::nf4) continue;  // its places are its codes
+    for (int64_t i = 0; i < even / 2; ++i) out[i] = pair_codes[out[i]];
   }
 }
 

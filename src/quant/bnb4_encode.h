@@ -53,7 +53,7 @@ void encode_bnb4(const Weight& source, const Bnb4Options& options, int64_t first
 float nested_offset_of(std::span<const float> absmax);
 
 /// Double quantization of absmax given its offset: blocks of 256 of (absmax - offset), each scaled by its own
-/// largest magnitude and rounded to the nearest value of the signed dynamic map (a tie takes the lower).
+/// largest magnitude and rounded to the signed dynamic map by bitsandbytes' rule (see the source).
 ///
 /// codes [absmax.size()]; nested_absmax [ceil(absmax.size() / 256)]
 void encode_absmax(std::span<const float> absmax, float offset, uint8_t* codes, float* nested_absmax);
