@@ -15,8 +15,8 @@
 
 namespace lorikeet {
 
-/// Goals: one reading of flags for all commands, errors that suggest the nearest flag, help from the same rows.
-/// Non-goals: short flags, sub-commands (the command line splits them off first).
+/// Goals: one reading of flags for all commands, errors that suggest the nearest flag, help from the same
+/// rows. Non-goals: short flags, sub-commands (the command line splits them off first).
 class Options {
  public:
   /// Binds every row of `table`, or only `names`, to `target`, which must outlive this object.
@@ -33,12 +33,12 @@ class Options {
   /// Keys of a run; what the flags set is noted in `config.given`.
   void add_run_keys(RunConfig& config, std::initializer_list<std::string_view> names = {});
 
-  /// Splits `arguments` into flags and positionals. Throws Error(usage) for an unknown flag (naming the nearest), a
-  /// missing value or a flag given twice (lists add up). `command` stands in the suggestions.
+  /// Splits `arguments` into flags and positionals. Throws Error(usage) for an unknown flag (naming the
+  /// nearest), a missing value or a flag given twice (lists add up). `command` stands in the suggestions.
   void parse(const std::vector<std::string>& arguments, std::string_view command);
 
-  /// Converts and stores the values of the parsed flags called `names`, or of all. Later calls store again, so values
-  /// from a file may be applied between two of them.
+  /// Converts and stores the values of the parsed flags called `names`, or of all. Later calls store again,
+  /// so values from a file may be applied between two of them.
   void store(std::initializer_list<std::string_view> names = {});
 
   bool given(std::string_view name) const { return values_.count(std::string(name)) != 0; }

@@ -89,7 +89,7 @@ std::vector<Key<RunConfig>> make_table() {
           .range(2, 1 << 24),
       key<&R::allow_longer_context>("allow_longer_context", data,
                                     "accept a max_length beyond the model's positions"),
-      key<&R::packing>("packing", data, "group rows, best-fit, into sequences of max_length").not_yet(),
+      key<&R::packing>("packing", data, "group rows, best-fit, into sequences of max_length"),
       key<&R::skip_rows_without_targets>(
           "skip_rows_without_targets", data,
           "drop and count rows without a target token instead of refusing the data"),
