@@ -1,0 +1,32 @@
+#pragma once
+// The parts inside a TextGenerator, for commands that need more than text.
+#include "generate/generator.h"
+#include "lorikeet/text_generator.h"
+#include "text/chat_template.h"
+#include "train/loaded_model.h"
+
+namespace lorikeet {
+
+struct TextGenerator::State {
+  State(const RunConfig& config, int64_t max_positions);
+
+  RunConfig config;  ///< resolved for use
+  ModelFiles files;
+  Tokenizer tokenizer;
+  std::optional<ChatTemplate> chat_template;
+  LoadedModel loaded;
+  Generator generator;
+
+  /// The model's template or the one that chat_template names. Throws Error(usage) if there is none.
+  const ChatTemplate& require_template() const;
+  std::vector<GeneratedText> run(const std::vector<std::vector<int32_t>>& prompts, const GenerationSettings& settings,
+                                 const TextCallback& on_text);
+};
+
+/// Source of the template to use: the key's file or built-in name, else the model's; nothing without either.
+std::optional<ChatTemplate> select_chat_template(const std::optional<std::string>& key, const Tokenizer& tokenizer);
+
+/// What generation may take of memory: the limit, or what is free, less what is held already.
+uint64_t generation_budget(const RunConfig& config);
+
+}  // namespace lorikeet
