@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Writes tests/fixtures/models: tiny random models, adapters on them, and what transformers, PEFT, bitsandbytes and
+PyTorch's AdamW compute with them.
+
+    python tools/make_model_fixtures.py [NAME ...]      only these folders
+
+Each folder is a complete model. parity.json lists what was recorded: "dumps" (model, adapter and method -> a file in
+the layout of `lorikeet debug dump`) and "training" (recipe -> the losses of ten steps).
+
+Pinned: Python 3.11, torch 2.15.0 (CPU, one thread), transformers 5.23.0, peft 0.21.2, bitsandbytes 0.50.2,
+tokenizers 0.23.3, safetensors 0.8.0, gguf 0.19.0, numpy 2.4.6. Everything is float32.
+"""
+import json
+import os
+import random
+import shutil
+import sys
+import zlib
+
+import peft
+import safetensors.torch
+import torch
+import transformers
+
+import hf_dump
+from model_fixtures.families import FAMILIES
+from model_fixtures.gguf_model import GGUF_MODELS, make_gguf
+from model_fixtures.tokenizer import save_tokenizer
+from model_fixtures.training import RECIPE, train
+
+MODELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "fixtures", "models")
+DUMP_LENGTHS = [9, 2, 6, 5]
+TRAIN_LENGTHS = [7, 3, 12, 2, 5, 9, 4, 4, 14, 3, 6]
+
+
+def write_json(path, content):
+    with open(path, "w") as f:
+        json.dump(content, f, indent=1)
+        f.write("\n")
+
+
+def make_rows(lengths, vocab, seed):
+    """Rows with labels on a random part, on the end only, or (without labels) on every token."""
+    numbers = random.Random(seed)
+    rows = []
+    for i, length in enumerate(lengths):
+        ids = [numbers.randrange(vocab) for _ in range(length)]
+        labels = [token if numbers.random() < 0.6 else -100 for token in ids]
+        labels[-1] = ids[-1]
+        if i % 4 == 1:
+            rows.append({"input_ids": ids})
+        else:
+            rows.append({"input_ids": ids, "labels": labels})
+    return rows
+
+
+def write_rows(path, rows):
+    with open(path, "w") as f:
+        f.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def randomize(model, seed):
+    """Weights with some life in them, so that every path matters: matrices, norm weights around 1, biases."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape, generator=generator)
+        if p.dim() > 1:
+            p.data = noise * (0.6 if "embed" in name or "wte" in name else 1.3 / p.shape[-1] ** 0.5)
+        elif name.endswith("bias"):
+            p.data = 0.2 * noise
+        else:
+            p.data = p.data + 0.2 * noise
+
+
+def legacy_config(folder):
+    path = os.path.join(folder, "config.json")
+    with open(path) as f:
+        config = json.load(f)
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = rope if rope.get("rope_type") != "default" else None
+    config["torch_dtype"] = config.pop("dtype")
+    config["transformers_version"] = "4.40.0"
+    write_json(path, config)
+
+
+def make_model(folder, entry, seed):
+    ids = save_tokenizer(folder, entry["config"]["vocab_size"]) if entry.get("tokenizer") else {}
+    config_class = getattr(transformers, entry["class"] + "Config")
+    config = config_class(**{**entry["config"], **ids})
+    model = getattr(transformers, entry.get("model_class", entry["class"] + "ForCausalLM"))(config)
+    randomize(model, seed)
+    model.tie_weights()
+    stored = getattr(torch, entry["stored"])
+    model.to(stored).save_pretrained(folder, max_shard_size=entry.get("shard", "50GB"))
+    if entry.get("legacy"):
+        legacy_config(folder)
+
+
+def make_adapter(model_folder, folder, fields, seed):
+    torch.manual_seed(seed)
+    base = hf_dump.load_model(model_folder)
+    model = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **fields))
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            p.data = torch.randn(p.shape) * (0.4 if "lora_A" in name else 0.25)
+    model.save_pretrained(folder)
+    os.remove(os.path.join(folder, "README.md"))
+    path = os.path.join(folder, "adapter_config.json")
+    with open(path) as f:
+        config = json.load(f)
+    config["base_model_name_or_path"] = os.path.basename(model_folder)
+    config["target_modules"] = sorted(config["target_modules"]) if isinstance(config["target_modules"], list) else config["target_modules"]
+    write_json(path, config)
+
+
+class Recorder:
+    """Collects the results of one folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.rows = hf_dump.read_rows(os.path.join(folder, "rows.jsonl"))
+        self.train_rows = hf_dump.read_rows(os.path.join(folder, "train.jsonl"))
+        self.parity = {"rows": "rows.jsonl", "dumps": [], "training": []}
+
+    def load(self, adapter, method):
+        path = adapter and os.path.join(self.folder, adapter)
+        return hf_dump.load_model(self.folder, path, {} if method == "qlora" else None)
+
+    def dump(self, name, adapter=None, method="lora", gradients=True, hidden_states=False):
+        tensors = hf_dump.dump(self.load(adapter, method), self.rows, gradients, hidden_states)
+        safetensors.torch.save_file(tensors, os.path.join(self.folder, name + ".safetensors"))
+        self.parity["dumps"].append({"name": name, "adapter": adapter, "method": method, "gradients": gradients,
+                                     "hidden_states": hidden_states})
+
+    def training(self, name, adapter=None, method="lora"):
+        # Every weight at once needs smaller steps than an adapter.
+        recipe = {**RECIPE, "method": method, **({"learning_rate": 0.004} if method == "full" else {})}
+        losses, norms, rates = train(self.load(adapter, method), self.train_rows, recipe)
+        self.parity["training"].append({"name": name, "adapter": adapter, "data": "train.jsonl", "recipe": recipe,
+                                        "losses": losses, "grad_norms": norms, "learning_rates": rates})
+
+    def save(self):
+        write_json(os.path.join(self.folder, "parity.json"), self.parity)
+
+
+def make_folder(name, entry):
+    folder = os.path.join(MODELS, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    seed = zlib.crc32(name.encode()) % 100000
+    torch.manual_seed(seed)
+    make_model(folder, entry, seed)
+    vocab = entry["config"]["vocab_size"]
+    write_rows(os.path.join(folder, "rows.jsonl"), make_rows(entry.get("lengths", DUMP_LENGTHS), vocab, seed))
+    write_rows(os.path.join(folder, "train.jsonl"), make_rows(TRAIN_LENGTHS, vocab, seed + 1))
+    record = Recorder(folder)
+    record.dump("expected_base", gradients=False, hidden_states=True)
+    for i, (adapter, fields) in enumerate(entry["adapters"].items()):
+        path = "adapter_" + adapter
+        make_adapter(folder, os.path.join(folder, path), fields, seed + 10 + i)
+        record.dump("expected_" + adapter, path)
+    first = "adapter_" + next(iter(entry["adapters"]))
+    record.training("lora", first)
+    if entry.get("quantized"):
+        record.dump("expected_qlora", first, method="qlora")
+        record.training("qlora", first, method="qlora")
+    if entry.get("full"):
+        record.dump("expected_full", method="full")
+        record.training("full", method="full")
+    record.save()
+    sizes = sum(os.path.getsize(os.path.join(where, f)) for where, _, files in os.walk(folder) for f in files)
+    losses = [round(x, 4) for t in record.parity["training"] for x in (t["losses"][0], t["losses"][-1])]
+    print(f"{name}: {sizes} bytes, first and last losses {losses}", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    transformers.logging.set_verbosity_error()
+    wanted = sys.argv[1:] or [*FAMILIES, *GGUF_MODELS]
+    for folder_name in wanted:
+        if folder_name in FAMILIES:
+            make_folder(folder_name, FAMILIES[folder_name])
+        else:
+            make_gguf(MODELS, folder_name)

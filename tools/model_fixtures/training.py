@@ -1,0 +1,71 @@
+"""Ten optimizer steps by PyTorch, and their recipe in the words of a Lorikeet configuration."""
+import math
+
+import torch
+
+from hf_dump import row_losses, target_count
+
+# Eleven rows in micro-batches of 2 and macro-batches of 4: every epoch ends with a short macro-batch.
+RECIPE = {
+    "data_format": "tokenized",
+    "shuffle": False,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 2,
+    "max_steps": 10,
+    "learning_rate": 0.02,
+    "lr_scheduler_type": "cosine",
+    "warmup_ratio": 0.0,
+    "warmup_steps": 2,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.99,
+    "adam_epsilon": 1e-8,
+    "weight_decay": 0.1,
+    "max_grad_norm": 0.5,
+    "compute_dtype": "float32",
+}
+
+
+def learning_rate(recipe, step):
+    """transformers' get_cosine_schedule_with_warmup for step 0, 1, ..."""
+    warmup, total = recipe["warmup_steps"], recipe["max_steps"]
+    if step < warmup:
+        return recipe["learning_rate"] * step / warmup
+    progress = (step - warmup) / (total - warmup)
+    return recipe["learning_rate"] * max(0.0, 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def macro_batches(rows, recipe):
+    """Rows of each optimizer step, epoch after epoch in file order."""
+    size = recipe["per_device_train_batch_size"] * recipe["gradient_accumulation_steps"]
+    while True:
+        for begin in range(0, len(rows), size):
+            yield rows[begin:begin + size]
+
+
+def train(model, rows, recipe):
+    """(losses, gradient norms before clipping, learning rates) of the recipe's steps."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    # transformers' Trainer decays matrices and leaves biases and norm weights alone.
+    groups = [{"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe["weight_decay"]},
+              {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe["learning_rate"],
+                                  betas=(recipe["adam_beta1"], recipe["adam_beta2"]), eps=recipe["adam_epsilon"],
+                                  foreach=False)
+    losses, norms, rates = [], [], []
+    batches = macro_batches(rows, recipe)
+    for step in range(recipe["max_steps"]):
+        macro = next(batches)
+        count = target_count(macro)
+        optimizer.zero_grad()
+        total = 0.0
+        for ids, labels in macro:
+            loss, _ = row_losses(model, ids, labels)
+            (loss / count).backward()
+            total += loss.item()
+        norms.append(torch.nn.utils.clip_grad_norm_(parameters, recipe["max_grad_norm"]).item())
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        optimizer.step()
+        losses.append(total / count)
+        rates.append(learning_rate(recipe, step))
+    return losses, norms, rates
