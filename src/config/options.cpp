@@ -39,6 +39,14 @@ void Options::add_run_keys(RunConfig& config, std::initializer_list<std::string_
   for (size_t i = before; i < bound_.size(); ++i) bound_[i].run = &config;
 }
 
+void Options::show_default(std::string_view name, const std::string& text) {
+  for (HelpRow& row : help_) {
+    if (row.info.name != name) continue;
+    row.info.required = false;
+    row.default_text = text;
+  }
+}
+
 const Options::Bound* Options::find(std::string_view name) const {
   for (const Bound& bound : bound_)
     if (bound.info.name == name) return &bound;

@@ -41,6 +41,9 @@ class Options {
   /// so values from a file may be applied between two of them.
   void store(std::initializer_list<std::string_view> names = {});
 
+  /// What help says of a key's default, where the command has one of its own.
+  void show_default(std::string_view name, const std::string& text);
+
   bool given(std::string_view name) const { return values_.count(std::string(name)) != 0; }
   const std::vector<std::string>& positionals() const { return positionals_; }
   const std::vector<HelpRow>& help_rows() const { return help_; }

@@ -54,10 +54,9 @@ std::vector<Key<RunConfig>> make_table() {
       key<&R::layers_to_transform>("layers_to_transform", lora, "numbers of the only layers to adapt")
           .at_least(0),
       key<&R::rank_pattern>("rank_pattern", lora, "rank by module name, e.g. '{\"layers.0\": 4}'")
-          .range(1, 65536)
-          .not_yet(),
-      key<&R::alpha_pattern>("alpha_pattern", lora, "alpha by module name").above(0).not_yet(),
-      key<&R::use_rslora>("use_rslora", lora, "scale by alpha / sqrt(r)").not_yet(),
+          .range(1, 65536),
+      key<&R::alpha_pattern>("alpha_pattern", lora, "alpha by module name").above(0),
+      key<&R::use_rslora>("use_rslora", lora, "scale by alpha / sqrt(r)"),
       key<&R::use_dora>("use_dora", lora, "train magnitude and direction apart").not_yet(),
       key<&R::loraplus_lr_ratio>("loraplus_lr_ratio", lora, "learning rate of B over that of A")
           .above(0)
