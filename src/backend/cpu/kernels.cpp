@@ -1,79 +1,108 @@
-// The CPU's kernel lists: fastest first, the portable kernel last.
-#include "backend/ref/kernels.h"
-
+// The CPU's kernel lists: fastest first, the portable kernels last.
+#include "backend/cpu/elementwise.h"
 #include "backend/cpu/linear.h"
+#include "backend/ref/kernels.h"
 
 namespace lorikeet {
 
 namespace {
 
-/// The list of an op that computes in bf16 and f32 and has kernels for every instruction set.
-template <class Op, class Args>
-std::span<const Kernel<Args>> simd_list() {
-  static constexpr Kernel<Args> list[] = {
-      cpu::simd_row<Op, Args, Isa::avx512bf16>(), cpu::simd_row<Op, Args, Isa::avx512>(),
-      cpu::simd_row<Op, Args, Isa::avx2>(), ref::portable<Bf16, Args>("portable bfloat16"),
-      ref::portable<float, Args>("portable float32")};
+constexpr const char* kBf16 = "portable bfloat16";
+constexpr const char* kF32 = "portable float32";
+
+/// Rows for every instruction set, then the portable ones.
+template <class Op, class Args, class... Portable>
+std::span<const Kernel<Args>> simd_list(const Portable&... portable) {
+  static const Kernel<Args> list[] = {cpu::simd_row<Op, Args, Isa::avx512bf16>(),
+                                      cpu::simd_row<Op, Args, Isa::avx512>(), cpu::simd_row<Op, Args, Isa::avx2>(),
+                                      portable...};
   return list;
+}
+template <class Op, class Args>
+std::span<const Kernel<Args>> simd_list_both() {
+  return simd_list<Op, Args>(ref::portable<Bf16, Args>(kBf16), ref::portable<float, Args>(kF32));
 }
 
 }  // namespace
 
-template <>
-std::span<const Kernel<LinearArgs>> cpu_kernels() {
-  return simd_list<cpu::LinearOp, LinearArgs>();
-}
-template <>
-std::span<const Kernel<LinearDxArgs>> cpu_kernels() {
-  return simd_list<cpu::LinearDxOp, LinearDxArgs>();
-}
-template <>
-std::span<const Kernel<TokenSumArgs>> cpu_kernels() {
-  return simd_list<cpu::TokenSumOp, TokenSumArgs>();
-}
-
+// Rows that are only copied: memcpy is as fast as any instruction set.
 template <class Args>
 std::span<const Kernel<Args>> cpu_kernels() {
-  static constexpr Kernel<Args> list[] = {ref::portable<Bf16, Args>("portable bfloat16"),
-                                          ref::portable<float, Args>("portable float32")};
+  static constexpr Kernel<Args> list[] = {ref::portable<Bf16, Args>(kBf16), ref::portable<float, Args>(kF32)};
   return list;
 }
-template <>
-std::span<const Kernel<CrossEntropyArgs>> cpu_kernels() {
-  static constexpr Kernel<CrossEntropyArgs> list[] = {
-      ref::portable<float, CrossEntropyArgs>("portable float32")};
-  return list;
-}
-template <>
-std::span<const Kernel<SquareSumArgs>> cpu_kernels() {
-  static constexpr Kernel<SquareSumArgs> list[] = {ref::portable<float, SquareSumArgs>("portable float32")};
-  return list;
-}
+template std::span<const Kernel<GatherRowsArgs>> cpu_kernels();
+template std::span<const Kernel<ScatterRowsArgs>> cpu_kernels();
+template std::span<const Kernel<AttentionArgs>> cpu_kernels();
+template std::span<const Kernel<AttentionBwdArgs>> cpu_kernels();
 template <>
 std::span<const Kernel<ZeroArgs>> cpu_kernels() {
   return {&ref::kZero, 1};
 }
+
+template <>
+std::span<const Kernel<LinearArgs>> cpu_kernels() {
+  return simd_list_both<cpu::LinearOp, LinearArgs>();
+}
+template <>
+std::span<const Kernel<LinearDxArgs>> cpu_kernels() {
+  return simd_list_both<cpu::LinearDxOp, LinearDxArgs>();
+}
+template <>
+std::span<const Kernel<TokenSumArgs>> cpu_kernels() {
+  return simd_list_both<cpu::TokenSumOp, TokenSumArgs>();
+}
+template <>
+std::span<const Kernel<ColumnSumArgs>> cpu_kernels() {
+  return simd_list_both<cpu::ColumnSumOp, ColumnSumArgs>();
+}
+template <>
+std::span<const Kernel<EmbeddingArgs>> cpu_kernels() {
+  return simd_list_both<cpu::EmbeddingOp, EmbeddingArgs>();
+}
+template <>
+std::span<const Kernel<EmbeddingBwdArgs>> cpu_kernels() {
+  return simd_list_both<cpu::EmbeddingBwdOp, EmbeddingBwdArgs>();
+}
+template <>
+std::span<const Kernel<RmsNormArgs>> cpu_kernels() {
+  return simd_list_both<cpu::RmsNormOp, RmsNormArgs>();
+}
+template <>
+std::span<const Kernel<RmsNormBwdArgs>> cpu_kernels() {
+  return simd_list_both<cpu::RmsNormBwdOp, RmsNormBwdArgs>();
+}
+template <>
+std::span<const Kernel<DropoutArgs>> cpu_kernels() {
+  return simd_list_both<cpu::DropoutOp, DropoutArgs>();
+}
+template <>
+std::span<const Kernel<RopeArgs>> cpu_kernels() {
+  return simd_list_both<cpu::RopeOp, RopeArgs>();
+}
+template <>
+std::span<const Kernel<GatedActivationArgs>> cpu_kernels() {
+  return simd_list_both<cpu::GatedActivationOp, GatedActivationArgs>();
+}
+template <>
+std::span<const Kernel<GatedActivationBwdArgs>> cpu_kernels() {
+  return simd_list_both<cpu::GatedActivationBwdOp, GatedActivationBwdArgs>();
+}
+template <>
+std::span<const Kernel<CrossEntropyArgs>> cpu_kernels() {
+  return simd_list<cpu::CrossEntropyOp, CrossEntropyArgs>(ref::portable<float, CrossEntropyArgs>(kF32));
+}
+template <>
+std::span<const Kernel<SquareSumArgs>> cpu_kernels() {
+  return simd_list<cpu::SquareSumOp, SquareSumArgs>(ref::portable<float, SquareSumArgs>(kF32));
+}
 template <>
 std::span<const Kernel<CastArgs>> cpu_kernels() {
-  return {&ref::kCast, 1};
+  return simd_list<cpu::CastOp, CastArgs>(ref::kCast);
 }
 template <>
 std::span<const Kernel<AdamWArgs>> cpu_kernels() {
-  return {&ref::kAdamW, 1};
+  return simd_list<cpu::AdamWOp, AdamWArgs>(ref::kAdamW);
 }
-
-template std::span<const Kernel<EmbeddingArgs>> cpu_kernels();
-template std::span<const Kernel<EmbeddingBwdArgs>> cpu_kernels();
-template std::span<const Kernel<RmsNormArgs>> cpu_kernels();
-template std::span<const Kernel<RmsNormBwdArgs>> cpu_kernels();
-template std::span<const Kernel<ColumnSumArgs>> cpu_kernels();
-template std::span<const Kernel<DropoutArgs>> cpu_kernels();
-template std::span<const Kernel<RopeArgs>> cpu_kernels();
-template std::span<const Kernel<AttentionArgs>> cpu_kernels();
-template std::span<const Kernel<AttentionBwdArgs>> cpu_kernels();
-template std::span<const Kernel<GatedActivationArgs>> cpu_kernels();
-template std::span<const Kernel<GatedActivationBwdArgs>> cpu_kernels();
-template std::span<const Kernel<GatherRowsArgs>> cpu_kernels();
-template std::span<const Kernel<ScatterRowsArgs>> cpu_kernels();
 
 }  // namespace lorikeet

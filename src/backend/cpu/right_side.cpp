@@ -89,6 +89,13 @@ const char* RightSide::elements(int64_t row, int64_t first, int64_t n, char* scr
   return scratch;
 }
 
+const char* RightSide::decoded_row(int64_t row, char* scratch) const {
+  if (access_ == Access::direct) return dense_row(row, 0);
+  for (int64_t k = 0; k < cols_; k += kDecodeColumns)
+    elements(row, k, std::min(kDecodeColumns, cols_ - k), scratch + k * (4 / ops_->unit));
+  return scratch;
+}
+
 void RightSide::pack_columns(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors,
                              char* panel, char* scratch) const {
   const int64_t unit_row = 64 * vectors;

@@ -29,6 +29,9 @@ class RightSide {
   void pack(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
             char* scratch) const;
 
+  /// One row of the storage: in place, or decoded into scratch of cols elements.
+  const char* decoded_row(int64_t row, char* scratch) const;
+
  private:
   enum class Access : uint8_t { direct, convert, decode, slow };
 

@@ -1,5 +1,6 @@
 // AVX2 with FMA: f32 products; bf16 activations are widened by the driver.
 #include "backend/cpu/simd/avx2_panel.h"
+#include "backend/cpu/simd/elementwise.h"
 
 namespace lorikeet::simd {
 
@@ -16,7 +17,7 @@ const Table& avx2_table() {
       nullptr,
       nullptr,
   };
-  static const Table table = {nullptr, &f32, {finish, transpose}};
+  static const Table table = {nullptr, &f32, vector_ops()};
   return table;
 }
 

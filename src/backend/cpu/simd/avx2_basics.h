@@ -68,6 +68,67 @@ LORIKEET_INLINE void store_some(Element type, char* p, int64_t n, __m256 x) {
   }
 }
 
+/// The vector of the element-wise kernels.
+struct V {
+  using F = __m256;
+  static constexpr int kWidth = 8;
+  static LORIKEET_INLINE F zero() { return _mm256_setzero_ps(); }
+  static LORIKEET_INLINE F set(float x) { return _mm256_set1_ps(x); }
+  static LORIKEET_INLINE F load(Element t, const char* p, int64_t n) { return load_some(t, p, n); }
+  static LORIKEET_INLINE void store(Element t, char* p, int64_t n, F x) { store_some(t, p, n, x); }
+  static LORIKEET_INLINE F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static LORIKEET_INLINE F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  static LORIKEET_INLINE F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static LORIKEET_INLINE F div(F a, F b) { return _mm256_div_ps(a, b); }
+  static LORIKEET_INLINE F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static LORIKEET_INLINE F negative_fma(F a, F b, F c) { return _mm256_fnmadd_ps(a, b, c); }
+  static LORIKEET_INLINE F sqrt(F a) { return _mm256_sqrt_ps(a); }
+  /// The second operand if one is NaN.
+  static LORIKEET_INLINE F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static LORIKEET_INLINE F min(F a, F b) { return _mm256_min_ps(a, b); }
+  static LORIKEET_INLINE F abs(F a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+  static LORIKEET_INLINE F round(F a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  /// a * 2^n for whole n within the exponents of normal numbers, in two factors so that 2^128 can be reached.
+  static LORIKEET_INLINE F scale2(F a, F n) {
+    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+    const auto power = [](__m256i e) {
+      return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(127)), 23));
+    };
+    return _mm256_mul_ps(_mm256_mul_ps(a, power(half)), power(_mm256_sub_epi32(whole, half)));
+  }
+  /// x where a < b, else y.
+  static LORIKEET_INLINE F select_less(F a, F b, F x, F y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+  }
+  /// a with the sign of b.
+  static LORIKEET_INLINE F copy_sign(F a, F b) {
+    return _mm256_or_ps(abs(a), _mm256_and_ps(_mm256_set1_ps(-0.0f), b));
+  }
+  /// Lanes from n on become x.
+  static LORIKEET_INLINE F fill_after(F a, int64_t n, F x) {
+    return _mm256_blendv_ps(x, a, _mm256_castsi256_ps(first_lanes(n)));
+  }
+  static LORIKEET_INLINE float sum(F a) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+  }
+  static LORIKEET_INLINE float largest(F a) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+  }
+  static LORIKEET_INLINE double sum_of_squares(F a) {
+    const __m256d lo = _mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+                  hi = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+    const __m256d q = _mm256_fmadd_pd(lo, lo, _mm256_mul_pd(hi, hi));
+    const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(q), _mm256_extractf128_pd(q, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+  }
+};
+
 /// 8 x 8 transpose of 4-byte units.
 LORIKEET_INLINE void transpose8(__m256 (&r)[8]) {
   __m256 t[8];

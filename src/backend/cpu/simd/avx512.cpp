@@ -1,5 +1,6 @@
 // AVX-512 without bf16 arithmetic: f32 products.
 #include "backend/cpu/simd/avx512_decode.h"
+#include "backend/cpu/simd/elementwise.h"
 
 namespace lorikeet::simd {
 
@@ -18,7 +19,7 @@ const Table& avx512_table() {
       nullptr,
       nullptr,
   };
-  static const Table table = {nullptr, &f32, {finish, transpose}};
+  static const Table table = {nullptr, &f32, vector_ops()};
   return table;
 }
 

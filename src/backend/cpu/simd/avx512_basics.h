@@ -65,6 +65,53 @@ LORIKEET_INLINE void store_some(Element type, char* p, int64_t n, __m512 x) {
         p, m, type == Element::bf16 ? narrow(x) : _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
+/// The vector of the element-wise kernels.
+struct V {
+  using F = __m512;
+  static constexpr int kWidth = 16;
+  static LORIKEET_INLINE F zero() { return _mm512_setzero_ps(); }
+  static LORIKEET_INLINE F set(float x) { return _mm512_set1_ps(x); }
+  static LORIKEET_INLINE F load(Element t, const char* p, int64_t n) { return load_some(t, p, n); }
+  static LORIKEET_INLINE void store(Element t, char* p, int64_t n, F x) { store_some(t, p, n, x); }
+  static LORIKEET_INLINE F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static LORIKEET_INLINE F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static LORIKEET_INLINE F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static LORIKEET_INLINE F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static LORIKEET_INLINE F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static LORIKEET_INLINE F negative_fma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+  static LORIKEET_INLINE F sqrt(F a) { return _mm512_sqrt_ps(a); }
+  /// The second operand if one is NaN.
+  static LORIKEET_INLINE F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static LORIKEET_INLINE F min(F a, F b) { return _mm512_min_ps(a, b); }
+  static LORIKEET_INLINE F abs(F a) { return _mm512_abs_ps(a); }
+  static LORIKEET_INLINE F round(F a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  /// a * 2^n for whole n within the exponents of normal numbers.
+  static LORIKEET_INLINE F scale2(F a, F n) { return _mm512_scalef_ps(a, n); }
+  /// x where a < b, else y.
+  static LORIKEET_INLINE F select_less(F a, F b, F x, F y) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+  }
+  /// a with the sign of b.
+  static LORIKEET_INLINE F copy_sign(F a, F b) {
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_andnot_si512(sign, _mm512_castps_si512(a)),
+                                               _mm512_and_si512(sign, _mm512_castps_si512(b))));
+  }
+  /// Lanes from n on become x.
+  static LORIKEET_INLINE F fill_after(F a, int64_t n, F x) {
+    return _mm512_mask_blend_ps(first_lanes(n), x, a);
+  }
+  static LORIKEET_INLINE float sum(F a) { return _mm512_reduce_add_ps(a); }
+  static LORIKEET_INLINE float largest(F a) { return _mm512_reduce_max_ps(a); }
+  static LORIKEET_INLINE double sum_of_squares(F a) {
+    const __m512d lo = _mm512_cvtps_pd(_mm512_castps512_ps256(a)),
+                  hi = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+    return _mm512_reduce_add_pd(_mm512_fmadd_pd(lo, lo, _mm512_mul_pd(hi, hi)));
+  }
+};
+
 /// 16 x 16 transpose of 4-byte units.
 LORIKEET_INLINE void transpose16(__m512i (&r)[16]) {
   __m512i t[16];

@@ -1,5 +1,6 @@
 // AVX-512 with dot products of bf16 pairs. Its f32 products are those of avx512.cpp.
 #include "backend/cpu/simd/avx512_decode.h"
+#include "backend/cpu/simd/elementwise.h"
 
 namespace lorikeet::simd {
 
@@ -18,7 +19,7 @@ const Table& avx512bf16_table() {
       nullptr,
       nullptr,
   };
-  static const Table table = {&bf16, avx512_table().f32, {finish, transpose}};
+  static const Table table = {&bf16, avx512_table().f32, vector_ops()};
   return table;
 }
 

@@ -78,12 +78,41 @@ struct Finish {
   float scale;
 };
 
-/// Element-wise pieces, all for one row or one range.
+/// Element-wise kernels of one element type, for one row or one stretch of it.
+struct TypedOps {
+  float (*square_row)(const char* x, int64_t n);
+  void (*norm_row)(const char* x, const float* w, float rstd, char* y, int64_t n);
+  void (*norm_bwd_row)(const char* dy, const char* x, const float* w, float rstd, bool accumulate, char* dx,
+                       int64_t n);
+  /// out[0:cols] += sum over rows of a (* b * scale[row] if b); cols at most `width` of the table.
+  void (*column_sum)(const char* a, int64_t a_stride, const char* b, int64_t b_stride, const float* scale,
+                     int64_t rows, int cols, float* out);
+  void (*rope_head)(const char* x, const float* cos, const float* sin, float sign, int64_t half, char* y);
+  void (*gate_row[4])(const char* gate, const char* up, char* y, int64_t n);  ///< by Activation
+  void (*gate_bwd_row[4])(const char* dy, const char* gate, const char* up, char* dgate, char* dup,
+                          int64_t n);
+  void (*softmax_gradient)(const float* z, int64_t n, float lse, float scale, float softcap, float factor,
+                           char* out);
+};
+
+/// The constants of one optimizer step, rounded to f32 once.
+struct AdamW {
+  float step_size, root, decay, eps, beta2, one_minus_beta1, one_minus_beta2, grad_scale;
+};
+
 struct VectorOps {
+  int width;  ///< lanes
   void (*finish)(const float* c, int64_t rows, int cols, const Finish& f);
   /// out[j][i] = in[i][j] for 2- or 4-byte elements; strides in bytes.
   void (*transpose)(int element_bytes, const char* in, int64_t in_stride, int64_t rows, int64_t cols,
                     char* out, int64_t out_stride);
+  float (*row_maximum)(const float* z, int64_t n);
+  float (*exp_sum)(const float* z, int64_t n, float top, float scale, float softcap);
+  double (*square_sum)(const float* g, int64_t n);
+  void (*adamw)(const AdamW& o, float* p, const float* g, float* m, float* v, int64_t n);
+  void (*scale_row)(Element from, const char* x, float scale, bool accumulate, Element to, char* y,
+                    int64_t n);
+  TypedOps typed[2];  ///< f32, bf16
 };
 
 struct Table {

@@ -1,0 +1,31 @@
+#pragma once
+#include "backend/args.h"
+#include "backend/cpu/rows.h"
+
+namespace lorikeet::cpu {
+
+/// Declares the three functions that simd_row() wants.
+#define LORIKEET_CPU_OP(Name, Args)                                                  \
+  struct Name {                                                                      \
+    static const char* reject(const Args& a);                                        \
+    static size_t workspace_bytes(const simd::Table& t, const Args& a, int threads); \
+    static void run(const simd::Table& t, const Args& a, const KernelContext& c);    \
+  }
+
+LORIKEET_CPU_OP(RmsNormOp, RmsNormArgs);
+LORIKEET_CPU_OP(RmsNormBwdOp, RmsNormBwdArgs);
+LORIKEET_CPU_OP(RopeOp, RopeArgs);
+LORIKEET_CPU_OP(GatedActivationOp, GatedActivationArgs);
+LORIKEET_CPU_OP(GatedActivationBwdOp, GatedActivationBwdArgs);
+LORIKEET_CPU_OP(CrossEntropyOp, CrossEntropyArgs);
+LORIKEET_CPU_OP(EmbeddingOp, EmbeddingArgs);
+LORIKEET_CPU_OP(EmbeddingBwdOp, EmbeddingBwdArgs);
+LORIKEET_CPU_OP(ColumnSumOp, ColumnSumArgs);
+LORIKEET_CPU_OP(CastOp, CastArgs);
+LORIKEET_CPU_OP(DropoutOp, DropoutArgs);
+LORIKEET_CPU_OP(SquareSumOp, SquareSumArgs);
+LORIKEET_CPU_OP(AdamWOp, AdamWArgs);
+
+#undef LORIKEET_CPU_OP
+
+}  // namespace lorikeet::cpu
