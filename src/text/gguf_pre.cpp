@@ -79,9 +79,13 @@ GgufPre make_gguf_pre(const std::string& name, const std::string& where) {
       continue;
     }
     std::vector<PreTokenizerPtr> steps;
-    for (const char* step : pre.steps()) steps.push_back(make_regex_split(step, name));
-    steps.push_back(make_byte_level(false, false));
     GgufPre out;
+    out.nfc = pre.nfc;
+    for (const char* step : pre.steps()) {
+      steps.push_back(make_regex_split(step, name));
+      out.patterns.emplace_back(step);
+    }
+    steps.push_back(make_byte_level(false, false));
     out.pre_tokenizer = make_pre_tokenizer_sequence(std::move(steps));
     if (pre.nfc) out.normalizer = make_nfc();
     out.ignore_merges = pre.ignore_merges;

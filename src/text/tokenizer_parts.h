@@ -49,6 +49,8 @@ struct GgufPre {
   NormalizerPtr normalizer;
   bool ignore_merges = false;
   bool add_bos = false;  ///< where the file does not say
+  bool nfc = false;      ///< what the two parts above are, for writing a tokenizer.json: NFC,
+  std::vector<std::string> patterns;  ///< then these splits in order, matches isolated, then byte level
 };
 GgufPre make_gguf_pre(const std::string& name, const std::string& where);
 
