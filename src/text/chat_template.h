@@ -31,13 +31,15 @@ struct TextSpan {
 struct Rendered {
   std::string text;
   std::vector<TextSpan> generation_spans;  ///< what {% generation %} blocks wrote, in order
+  bool spans_known = true;  ///< false where such a block was inside a macro, so that its place is not known
 };
 
 /// Limits of one rendering; beyond them render throws Error(resource).
 struct RenderLimits {
   size_t steps = 20'000'000;           ///< evaluated nodes
   size_t output_bytes = 64u << 20;     ///< text, and any one value
-  int depth = 200;                     ///< nested blocks, calls and expressions
+  int depth = 1000;                    ///< nested blocks, calls and expressions
+  std::optional<int64_t> now;          ///< seconds since 1970 that strftime_now shows; nothing: the clock
 };
 
 /// A compiled template; cheap to copy, safe to use from several threads at once.
