@@ -19,13 +19,15 @@ Weight matrix(const void* data, int dtype, int64_t rows, int64_t cols) {
 extern "C" {
 
 /// dtype: 0 f32, 1 bf16, 2 f16. Blocks [first, last).
-void driver_encode(const void* data, int dtype, int64_t rows, int64_t cols, int fp4, int blocksize, int64_t first,
-                   int64_t last, uint8_t* codes, float* absmax) {
+void driver_encode(const void* data, int dtype, int64_t rows, int64_t cols, int fp4, int blocksize,
+                   int64_t first, int64_t last, uint8_t* codes, float* absmax) {
   const Bnb4Options options{fp4 ? Bnb4Type::fp4 : Bnb4Type::nf4, blocksize, false};
   encode_bnb4(matrix(data, dtype, rows, cols), options, first, last, codes, absmax, "driver");
 }
 
-float driver_offset(const float* absmax, int64_t n) { return nested_offset_of({absmax, static_cast<size_t>(n)}); }
+float driver_offset(const float* absmax, int64_t n) {
+  return nested_offset_of({absmax, static_cast<size_t>(n)});
+}
 
 void driver_nested(const float* absmax, int64_t n, float offset, uint8_t* codes, float* nested_absmax) {
   encode_absmax({absmax, static_cast<size_t>(n)}, offset, codes, nested_absmax);
@@ -36,8 +38,8 @@ void driver_map(int is_signed, float* map) {
 }
 
 /// Decodes everything; nested_absmax null: absmax holds f32, else 8-bit codes.
-void driver_decode(const uint8_t* codes, const void* absmax, const float* nested_absmax, float offset, int fp4,
-                   int blocksize, int64_t rows, int64_t cols, float* out) {
+void driver_decode(const uint8_t* codes, const void* absmax, const float* nested_absmax, float offset,
+                   int fp4, int blocksize, int64_t rows, int64_t cols, float* out) {
   Weight w;
   w.format = WeightFormat::bnb4;
   w.rows = rows;
