@@ -21,7 +21,7 @@ SEED = 20260314
 # Arguments of each function, in the order in which an answer lists them: "name type", "?" where optional.
 SIGNATURES = {
     "set_alarm": "time time, label? string, days? days, sound? string, volume? integer",
-    "start_timer": "minutes integer, label? string, sound? string, room? string",
+    "set_timer": "minutes integer, label? string, sound? string, room? string",
     "create_event": "title string, date date, time? time, location? string, guests? strings",
     "send_message": "to string, text string, time? time, app? choice",
     "send_money": "to string, amount number, currency currency, purpose? string, date? date, account? string",
@@ -146,27 +146,25 @@ class Values:
                 return f"{cents // 100}.{cents % 100:02d}"
 
     def time(self, first, last):
-        """first <= hour <= last; said as 24-hour time, with am or pm, or in words."""
+        """first <= hour <= last; said as 24-hour time, before noon also with am or in words."""
         while True:
             hour, minute = first + self.random.below(last - first + 1), 5 * self.random.below(12)
-            form = self.random.below(8)
-            if form >= 6:
+            form = self.random.below(6) if hour < 12 else 0
+            if form >= 4:
                 minute = (0, 15, 30)[self.random.below(3)]
             if hour != 12 and time_split(hour, minute) == self.split:
                 break
         value = f"{hour:02d}:{minute:02d}"
-        if form < 3:
+        if form < 2:
             return value, value
-        if form < 6:
-            clock = f"{hour % 12}" if minute == 0 else f"{hour % 12}:{minute:02d}"
-            return f"{clock} {'am' if hour < 12 else 'pm'}", value
-        name = HOURS[hour % 12]
-        words = {0: f"{name} o'clock", 15: f"quarter past {name}", 30: f"half past {name}"}[minute]
-        return words + (" in the evening" if hour > 12 else ""), value
+        if form < 4:
+            return f"{hour}:{minute:02d} am", value
+        name = HOURS[hour]
+        return {0: f"{name} o'clock", 15: f"quarter past {name}", 30: f"half past {name}"}[minute], value
 
     def date(self):
         while True:
-            year, month, day = 2026 + self.random.below(3), 1 + self.random.below(12), 1 + self.random.below(28)
+            year, month, day = 2026 + self.random.below(3), 1 + self.random.below(12), 10 + self.random.below(19)
             if date_split(month, day) == self.split:
                 break
         value = f"{year}-{month:02d}-{day:02d}"
@@ -208,7 +206,7 @@ class Values:
             n = str(self.integer(low, high))
             return n, [(argument, n)]
         if slot == "time":
-            text, value = self.time(*{"set_alarm": (4, 11), "book_table": (17, 22)}.get(function, (8, 20)))
+            text, value = self.time(*{"set_alarm": (4, 11), "book_table": (17, 22)}.get(function, (6, 20)))
             return text, [("time", as_json(value))]
         if slot == "date":
             text, value = self.date()
@@ -261,22 +259,23 @@ def as_json(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def by_argument(clauses):
-    """Clause lines grouped by the argument they fill, in the order of their first appearance."""
+def by_argument(function, clauses):
+    """Clause lines grouped by the argument they fill, in the order in which an answer lists the arguments."""
     groups = {}
     for line in clauses:
         slot = SLOT.search(line)
         argument = (slot.group(2) or slot.group(1)) if slot else line.partition(" => ")[2].partition("=")[0]
         groups.setdefault(argument, []).append(line)
-    return list(groups.values())
+    order = [name for name, _, _ in FUNCTIONS.get(function, [])]
+    return [groups[name] for name in sorted(groups, key=lambda name: order.index(name) if name in order else 0)]
 
 
 def call_row(values, function, line, clauses):
-    """One (request, answer) pair: a template line, and each kind of clause in seven of ten rows."""
+    """One (request, answer) pair: a template line, and each kind of clause in three of five rows."""
     taken = []
     request, arguments = values.fill(function, line, taken)
-    for group in values.random.shuffled(clauses):
-        if values.random.below(20) < 14:
+    for group in clauses:
+        if values.random.below(5) < 3:
             text, more = values.fill(function, group[values.random.below(len(group))], taken)
             request, arguments = f"{request} {text}", arguments | more
     if function == "none":
@@ -293,7 +292,7 @@ def make_split(split):
     rows, seen = [], set()
     for function in [*FUNCTIONS, "none"]:
         deck = Deck(random, templates[function, split])
-        clauses = by_argument(templates[f"{function} clause", split])
+        clauses = by_argument(function, templates[f"{function} clause", split])
         wanted = ROWS[split]["none" if function == "none" else "call"]
         while wanted:
             request, answer = call_row(values, function, deck.deal(), clauses)

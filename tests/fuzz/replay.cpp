@@ -1,7 +1,8 @@
 // Runs a fuzz target without libFuzzer: on every file of a corpus folder, and on fixed mutations of each.
 //
-//   fuzz_gguf CORPUS_FOLDER [MUTATIONS_PER_FILE]
+//   fuzz_gguf CORPUS_FOLDER...
 //
+// LORIKEET_FUZZ_MUTATIONS (300) is the number of mutations of each file.
 // The mutations depend on the file's name order and content alone, so a failure repeats. An input that
 // crashes stays behind as <target>.crash in the working folder.
 #include <algorithm>
@@ -77,16 +78,17 @@ void keep_input(int signal) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: %s CORPUS_FOLDER [MUTATIONS_PER_FILE]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s CORPUS_FOLDER...\n", argv[0]);
     return 2;
   }
   crash_path = std::filesystem::path(argv[0]).filename().string() + ".crash";
   for (const int signal : {SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGILL}) std::signal(signal, keep_input);
-  const long mutations = argc > 2 ? std::atol(argv[2]) : 500;
+  const char* wanted = std::getenv("LORIKEET_FUZZ_MUTATIONS");
+  const long mutations = wanted != nullptr ? std::atol(wanted) : 300;
   run({});
   std::vector<std::filesystem::path> files;
-  if (std::filesystem::is_directory(argv[1])) {
-    for (const auto& entry : std::filesystem::directory_iterator(argv[1])) files.push_back(entry.path());
+  for (int i = 1; i < argc; ++i) {
+    for (const auto& entry : std::filesystem::directory_iterator(argv[i])) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   uint64_t state = 1;
@@ -97,5 +99,5 @@ int main(int argc, char** argv) {
     for (long i = 0; i < mutations; ++i) run(mutate(bytes, state));
   }
   std::printf("%zu files, %ld mutations of each\n", files.size(), mutations);
-  return 0;
+  return files.empty() ? 1 : 0;
 }
