@@ -16,18 +16,18 @@ namespace lorikeet::cli {
 namespace {
 
 constexpr std::array kCommands{
-    Command{"finetune", "train LoRA, QLoRA or all weights", nullptr},
-    Command{"generate", "complete prompts or conversations", nullptr},
-    Command{"chat", "converse in the terminal", nullptr},
+    Command{"finetune", "train LoRA, QLoRA or all weights", run_finetune},
+    Command{"generate", "complete prompts or conversations", run_generate},
+    Command{"chat", "converse in the terminal", run_chat},
     Command{"eval", "loss, perplexity, token accuracy and exact match on a data set", nullptr},
     Command{"compare", "train with several methods and compare them", nullptr},
-    Command{"plan", "say what a run will need before it starts", nullptr},
-    Command{"merge", "merge an adapter into its base, or convert a model", nullptr},
+    Command{"plan", "say what a run will need before it starts", run_plan},
+    Command{"merge", "merge an adapter into its base, or convert a model", run_merge},
     Command{"quantize", "write a 4-bit checkpoint", nullptr},
-    Command{"inspect", "show a model, an adapter or how data is tokenized", nullptr},
+    Command{"inspect", "show a model, an adapter or how data is tokenized", run_inspect},
     Command{"tokenize", "the tokenizer by itself", run_tokenize},
     Command{"template", "the chat template by itself", run_template},
-    Command{"debug", "dump logits, loss and gradients; compare two dumps", nullptr},
+    Command{"debug", "dump logits, loss and gradients; compare two dumps", run_debug},
     Command{"doctor", "what this machine offers", run_doctor},
 };
 
