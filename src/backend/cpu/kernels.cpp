@@ -1,7 +1,9 @@
 // The CPU's kernel lists: fastest first, the portable kernels last.
+#include "backend/ref/kernels.h"
+
+#include "backend/cpu/attention.h"
 #include "backend/cpu/elementwise.h"
 #include "backend/cpu/linear.h"
-#include "backend/ref/kernels.h"
 
 namespace lorikeet {
 
@@ -14,8 +16,8 @@ constexpr const char* kF32 = "portable float32";
 template <class Op, class Args, class... Portable>
 std::span<const Kernel<Args>> simd_list(const Portable&... portable) {
   static const Kernel<Args> list[] = {cpu::simd_row<Op, Args, Isa::avx512bf16>(),
-                                      cpu::simd_row<Op, Args, Isa::avx512>(), cpu::simd_row<Op, Args, Isa::avx2>(),
-                                      portable...};
+                                      cpu::simd_row<Op, Args, Isa::avx512>(),
+                                      cpu::simd_row<Op, Args, Isa::avx2>(), portable...};
   return list;
 }
 template <class Op, class Args>
@@ -33,8 +35,6 @@ std::span<const Kernel<Args>> cpu_kernels() {
 }
 template std::span<const Kernel<GatherRowsArgs>> cpu_kernels();
 template std::span<const Kernel<ScatterRowsArgs>> cpu_kernels();
-template std::span<const Kernel<AttentionArgs>> cpu_kernels();
-template std::span<const Kernel<AttentionBwdArgs>> cpu_kernels();
 template <>
 std::span<const Kernel<ZeroArgs>> cpu_kernels() {
   return {&ref::kZero, 1};
@@ -51,6 +51,14 @@ std::span<const Kernel<LinearDxArgs>> cpu_kernels() {
 template <>
 std::span<const Kernel<TokenSumArgs>> cpu_kernels() {
   return simd_list_both<cpu::TokenSumOp, TokenSumArgs>();
+}
+template <>
+std::span<const Kernel<AttentionArgs>> cpu_kernels() {
+  return simd_list_both<cpu::AttentionOp, AttentionArgs>();
+}
+template <>
+std::span<const Kernel<AttentionBwdArgs>> cpu_kernels() {
+  return simd_list_both<cpu::AttentionBwdOp, AttentionBwdArgs>();
 }
 template <>
 std::span<const Kernel<ColumnSumArgs>> cpu_kernels() {

@@ -1,6 +1,6 @@
 // AVX2 with FMA: f32 products; bf16 activations are widened by the driver.
+#include "backend/cpu/simd/attention.h"
 #include "backend/cpu/simd/avx2_panel.h"
-#include "backend/cpu/simd/elementwise.h"
 
 namespace lorikeet::simd {
 
@@ -16,8 +16,9 @@ const Table& avx2_table() {
        decode_blocks<Q4_K, 1, convert>, decode_blocks<Q5_K, 1, convert>, decode_blocks<Q6_K, 1, convert>},
       nullptr,
       nullptr,
+      attention_ops<FloatPanel>(),
   };
-  static const Table table = {nullptr, &f32, vector_ops()};
+  static const Table table = {nullptr, &f32, vector_ops(finish, transpose)};
   return table;
 }
 

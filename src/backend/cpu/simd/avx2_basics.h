@@ -98,6 +98,8 @@ struct V {
     };
     return _mm256_mul_ps(_mm256_mul_ps(a, power(half)), power(_mm256_sub_epi32(whole, half)));
   }
+  /// The same for any whole n: far below, the result is next to zero.
+  static LORIKEET_INLINE F scale2_any(F a, F n) { return scale2(a, max(set(-126), n)); }
   /// x where a < b, else y.
   static LORIKEET_INLINE F select_less(F a, F b, F x, F y) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));

@@ -1,6 +1,6 @@
 // AVX-512 without bf16 arithmetic: f32 products.
+#include "backend/cpu/simd/attention.h"
 #include "backend/cpu/simd/avx512_decode.h"
-#include "backend/cpu/simd/elementwise.h"
 
 namespace lorikeet::simd {
 
@@ -18,8 +18,9 @@ const Table& avx512_table() {
        decode_blocks<Q6_K, 1, convert<Element::bf16>>},
       nullptr,
       nullptr,
+      attention_ops<FloatPanel>(),
   };
-  static const Table table = {nullptr, &f32, vector_ops()};
+  static const Table table = {nullptr, &f32, vector_ops(finish, transpose)};
   return table;
 }
 

@@ -89,6 +89,8 @@ struct V {
   }
   /// a * 2^n for whole n within the exponents of normal numbers.
   static LORIKEET_INLINE F scale2(F a, F n) { return _mm512_scalef_ps(a, n); }
+  /// The same for any whole n: far below, the result is zero.
+  static LORIKEET_INLINE F scale2_any(F a, F n) { return _mm512_scalef_ps(a, n); }
   /// x where a < b, else y.
   static LORIKEET_INLINE F select_less(F a, F b, F x, F y) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);

@@ -1,6 +1,6 @@
 // AVX-512 with dot products of bf16 pairs. Its f32 products are those of avx512.cpp.
+#include "backend/cpu/simd/attention.h"
 #include "backend/cpu/simd/avx512_decode.h"
-#include "backend/cpu/simd/elementwise.h"
 
 namespace lorikeet::simd {
 
@@ -18,8 +18,9 @@ const Table& avx512bf16_table() {
        decode_blocks<Q6_K, 2, convert<Element::bf16>>},
       nullptr,
       nullptr,
+      attention_ops<PairPanel>(),
   };
-  static const Table table = {&bf16, avx512_table().f32, vector_ops()};
+  static const Table table = {&bf16, avx512_table().f32, vector_ops(finish, transpose)};
   return table;
 }
 

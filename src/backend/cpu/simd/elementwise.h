@@ -37,6 +37,12 @@ float square_row(const char* x, int64_t n) {
   });
 }
 template <Element E>
+float dot(const char* a, const char* b, int64_t n) {
+  return sum_over(n, [=](int64_t i, int64_t lanes) {
+    return V::mul(V::load(E, a + i * size_of(E), lanes), V::load(E, b + i * size_of(E), lanes));
+  });
+}
+template <Element E>
 void norm_row(const char* x, const float* w, float rstd, char* y, int64_t n) {
   const V::F r = V::set(rstd);
   for (int64_t i = 0; i < n; i += kW)
@@ -168,6 +174,14 @@ void softmax_gradient(const float* z, int64_t n, float lse, float scale, float s
   }
 }
 
+void scale_lanes(float* c, int64_t rows, int vectors, const float* factor) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int j = 0; j < 16 * vectors; j += kW) {
+      float* p = c + i * kPanelColumns + j;
+      store_floats(p, kW, V::mul(floats(p, kW), floats(factor + j, kW)));
+    }
+}
+
 double square_sum(const float* g, int64_t n) {
   double s[2] = {0, 0};
   int64_t i = 0;
@@ -216,12 +230,13 @@ constexpr TypedOps typed_ops() {
           rope_head<E>,
           {gate_row<E, 0>, gate_row<E, 1>, gate_row<E, 2>, gate_row<E, 3>},
           {gate_bwd_row<E, 0>, gate_bwd_row<E, 1>, gate_bwd_row<E, 2>, gate_bwd_row<E, 3>},
+          dot<E>,
           softmax_gradient<E>};
 }
-VectorOps vector_ops() {
-  return {V::kWidth,   finish,    transpose,
-          row_maximum, exp_sum,   square_sum,
-          adamw,       scale_row, {typed_ops<Element::f32>(), typed_ops<Element::bf16>()}};
+VectorOps vector_ops(decltype(VectorOps::finish) finish, decltype(VectorOps::transpose) transpose) {
+  return {
+      V::kWidth, finish,     transpose, scale_lanes, row_maximum,
+      exp_sum,   square_sum, adamw,     scale_row,   {typed_ops<Element::f32>(), typed_ops<Element::bf16>()}};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 // Elementary functions on the vector type V of the including file, to about 1 unit in the last place of f32.
 // Polynomials: Cephes (https://www.netlib.org/cephes/, expf, tanhf).
+#include "backend/cpu/simd/vector.h"
 
 namespace lorikeet::simd {
 namespace {

@@ -42,6 +42,29 @@ struct Codes {
 /// Decodes the columns [first, first + n) of a stored row; first is a multiple of 64, n of 32 (bnb4: of 64).
 using Decoder = void (*)(const Codes& w, int64_t row, int64_t first, int64_t n, char* out);
 
+/// One block of scores, [keys] rows of 64 floats, lanes are queries. Key j of the block is visible to lane q
+/// if low[q] <= j <= high[q]; both null: all are.
+struct ScoreBlock {
+  float* scores;
+  int keys, vectors;
+  float scale, softcap;
+  const float* low;
+  const float* high;
+};
+
+/// The parts of attention between its products, with lanes along the queries: maxima and sums need no
+/// shuffles.
+struct AttentionOps {
+  /// Online softmax: updates the running maximum and sum of every lane, gives the factor for what was summed
+  /// before and the probabilities as a packed panel whose contraction runs along the keys. True if a factor
+  /// is not 1.
+  bool (*softmax)(const ScoreBlock& b, float* maximum, float* sum, float* factor, char* panel);
+  /// p = exp(score - lse), ds = scale * p * (dp - delta) (times the slope of the soft cap); dp like scores. p
+  /// and ds as rows of 64 elements, ds also as a packed panel along the keys.
+  void (*gradient)(const ScoreBlock& b, const float* dp, const float* lse, const float* delta, char* p_rows,
+                   char* ds_rows, char* ds_panel);
+};
+
 /// Products of one element type: activations row by row times packed panels, summed in f32.
 struct PanelOps {
   int unit;  ///< elements per unit: 2 for bf16, 1 for f32
@@ -64,6 +87,7 @@ struct PanelOps {
   void (*pack_codes_columns)(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
                              char* panel, int64_t panel_stride);
   void (*pack_codes_rows)(const Codes& w, const int32_t* rows, int n, int64_t first, char* panel);
+  AttentionOps attention;
 };
 
 /// Where and how a tile of sums becomes output: out = add + bias + scale * c, rounded once.
@@ -91,6 +115,7 @@ struct TypedOps {
   void (*gate_row[4])(const char* gate, const char* up, char* y, int64_t n);  ///< by Activation
   void (*gate_bwd_row[4])(const char* dy, const char* gate, const char* up, char* dgate, char* dup,
                           int64_t n);
+  float (*dot)(const char* a, const char* b, int64_t n);
   void (*softmax_gradient)(const float* z, int64_t n, float lse, float scale, float softcap, float factor,
                            char* out);
 };
@@ -106,6 +131,8 @@ struct VectorOps {
   /// out[j][i] = in[i][j] for 2- or 4-byte elements; strides in bytes.
   void (*transpose)(int element_bytes, const char* in, int64_t in_stride, int64_t rows, int64_t cols,
                     char* out, int64_t out_stride);
+  /// c[i][lane] *= factor[lane] for rows of 64 floats.
+  void (*scale_lanes)(float* c, int64_t rows, int vectors, const float* factor);
   float (*row_maximum)(const float* z, int64_t n);
   float (*exp_sum)(const float* z, int64_t n, float top, float scale, float softcap);
   double (*square_sum)(const float* g, int64_t n);
