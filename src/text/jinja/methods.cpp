@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <span>
 
 #include "text/jinja/arguments.h"
 #include "text/jinja/builtins.h"
@@ -22,7 +23,10 @@ class BoundMethod : public Callable {
  public:
   BoundMethod(Value self, std::string name, Method method)
       : self_(std::move(self)), name_(std::move(name)), method_(method) {}
-  Value call(Interpreter& in, const Arguments& arguments) const override { return method_(in, self_, arguments); }
+  Value call(Interpreter& in, const Arguments& arguments) const override {
+    if (!method_) in.fail(fmt::format("access to attribute '{}' of '{}' object is unsafe.", name_, type_name(self_)));
+    return method_(in, self_, arguments);
+  }
   std::string name() const override { return name_; }
   int depth() const override { return self_.depth() + 1; }
 
@@ -322,10 +326,8 @@ Value copy_method(In in, const Value& self, Args a) {
   return self;
 }
 
-// Jinja2's immutable sandbox refuses what would change a list or dict that the caller passed in.
-Value unsafe(In in, const Value& self, Args) {
-  in.fail(fmt::format("access to a method that changes a '{}' object is unsafe", type_name(self)));
-}
+// Jinja2's immutable sandbox refuses to call what would change a list or dict.
+constexpr Method unsafe = nullptr;
 
 constexpr Named<Method> kDictMethods[] = {
     {"clear", unsafe},
@@ -361,6 +363,8 @@ constexpr Named<Method> kListMethods[] = {
     {"remove", unsafe}, {"reverse", unsafe},    {"sort", unsafe},
 };
 
+constexpr Named<Method> kTupleMethods[] = {{"count", list_count}, {"index", list_index}};
+
 Value loop_cycle(In in, const Value& self, Args a) {
   if (a.positional.empty()) in.fail("no items for cycling given");
   return a.positional[self.get<std::shared_ptr<const Loop>>()->index % a.positional.size()];
@@ -368,23 +372,24 @@ Value loop_cycle(In in, const Value& self, Args a) {
 
 constexpr Named<Method> kLoopMethods[] = {{"cycle", loop_cycle}};
 
-Method find_in_type(const Value& self, const std::string& name) {
-  if (self.is_text()) return find_named(kTextMethods, name);
-  if (self.dict()) return find_named(kDictMethods, name);
-  if (self.is<std::shared_ptr<const Loop>>()) return find_named(kLoopMethods, name);
+std::span<const Named<Method>> methods_of(const Value& self) {
+  if (self.is_text()) return kTextMethods;
+  if (self.dict()) return kDictMethods;
+  if (self.is<std::shared_ptr<const Loop>>()) return kLoopMethods;
   const Sequence* s = self.sequence();
-  if (!s) return nullptr;
-  if (s->kind == Sequence::Kind::list) return find_named(kListMethods, name);
-  const bool shared = name == "index" || name == "count";
-  return s->kind == Sequence::Kind::tuple && shared ? find_named(kListMethods, name) : nullptr;
+  if (s && s->kind == Sequence::Kind::list) return kListMethods;
+  if (s && s->kind == Sequence::Kind::tuple) return kTupleMethods;
+  return {};
 }
 
 }  // namespace
 
 std::optional<Value> find_method(const Value& self, const std::string& name) {
-  const Method method = find_in_type(self, name);
-  if (!method) return std::nullopt;
-  return Value(std::shared_ptr<const Callable>(std::make_shared<BoundMethod>(self, name, method)));
+  for (const Named<Method>& m : methods_of(self)) {
+    if (m.name != name) continue;
+    return Value(std::shared_ptr<const Callable>(std::make_shared<BoundMethod>(self, name, m.function)));
+  }
+  return std::nullopt;
 }
 
 }  // namespace lorikeet::jinja

@@ -154,6 +154,7 @@ Value unique(Interpreter& in, const Value& v, const Arguments& a) {
 
 Value map(Interpreter& in, const Value& v, const Arguments& a) {
   std::vector<Value> out;
+  if (!truth(v)) return make_generator({});  // none too, as in Jinja2
   if (a.positional.empty()) {
     const Bound b(in, "map", a, {"attribute", "default"});
     for (const Value& item : in.iterate(v)) {
@@ -179,6 +180,7 @@ Value select(Interpreter& in, const Value& v, const Arguments& a) {
                         a.positional.end()},
                        a.named};
   std::vector<Value> out;
+  if (!truth(v)) return make_generator({});  // none too, as in Jinja2
   for (const Value& item : in.iterate(v)) {
     const Value subject = Attribute ? dotted(in, item, a.positional[0]) : item;
     const bool holds = name.empty() ? truth(subject) : in.test(name, subject, rest);
