@@ -1,0 +1,159 @@
+#include "export/merge.h"
+
+#include <gmock/gmock.h>
+
+#include "export/hf_folder.h"
+#include "unit/io/temp_folder.h"
+#include "unit/model/model_on_disk.h"
+
+namespace lorikeet::testing {
+namespace {
+
+class MergeTest : public TempFolder {
+ protected:
+  MergeTest() : threads_(2) {}
+
+  /// An adapter folder with random factors on the q, v and down projections.
+  std::string write_random_adapter(const std::string& name, const ModelFiles& files, int64_t r = 3, double alpha = 6) {
+    AdapterConfig config;
+    config.targets.targets = std::vector<std::string>{"q_proj", "v_proj", "down_proj"};
+    config.targets.r = r;
+    config.targets.alpha = alpha;
+    ModelOptions options;
+    options.positions = 1;
+    for (const Target& t : select_targets(linear_module_paths(files.spec()), config.targets)) options.adapters[t.path] = {t.r, t.scale};
+    RandomSource source(DType::f32, false);
+    TrainableStore store(DType::f32);
+    build_model(files.spec(), source, options, store, false, false);
+    for (const NamedTensor& t : store.tensors()) {
+      const Philox random(5, stable_hash(name + t.name));
+      const TensorView v = store.value_of(t);
+      for (int64_t i = 0; i < v.rows; ++i)
+        for (int64_t k = 0; k < v.cols; ++k) v.row<float>(i)[k] = 0.2f * (2 * random.uniform(static_cast<uint64_t>(i * v.cols + k)) - 1);
+    }
+    std::filesystem::create_directories(path(name));
+    write_adapter(path(name), store, config);
+    return path(name);
+  }
+
+  MergeRequest request(const ModelFiles& files, std::vector<AdapterWeight> adapters = {}) {
+    MergeRequest r;
+    r.adapters = std::move(adapters);
+    r.base = original_base(files);
+    r.output = path("merged");
+    return r;
+  }
+  ThreadPool threads_;
+};
+
+const char* const kDown = "model.layers.0.mlp.down_proj.weight";
+
+std::vector<float> file_values(const ModelFiles& files, const std::string& name) {
+  std::vector<int32_t> map;
+  return elements(stored_weight(files.at(name), files.spec(), map));
+}
+
+TEST_F(MergeTest, TheFolderHoldsTheRoundedSumAndItsLogitsAgree) {
+  write_hf_folder(path("m"));
+  const ModelFiles files = ModelFiles::open(path("m"));
+  const std::string adapter = write_random_adapter("a", files);
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    MergeRequest r = request(files, {{adapter, 1}});
+    r.dtype = dtype;
+    r.if_exists = AtomicFolder::IfExists::replace;
+    const MergeReport report = merge(files, r, threads_);
+    EXPECT_EQ(report.merged_modules, 6u);
+    EXPECT_LE(report.difference.relative, report.bound);
+    EXPECT_GT(report.difference.tokens, 0);
+    const ModelFiles merged = ModelFiles::open(path("merged"));
+    EXPECT_EQ(merged.stored_dtype(), dtype);
+    EXPECT_EQ(merged.config().json().at("torch_dtype"), name_of(dtype));
+    EXPECT_EQ(merged.at(kDown).bytes, 36u * 52 * size_of(dtype));
+  }
+  // One element by hand, in double: W + alpha / r * sum B A.
+  MergeRequest r = request(files, {{adapter, 1}});
+  r.if_exists = AtomicFolder::IfExists::replace;
+  merge(files, r, threads_);
+  const std::vector<AdapterTensor> tensors = read_adapter_tensors(adapter);
+  const auto find = [&](const std::string& name) { return std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; })->values; };
+  const std::vector<float> a = find("model.layers.0.mlp.down_proj.lora_A.weight"), b = find("model.layers.0.mlp.down_proj.lora_B.weight");
+  double sum = file_values(files, kDown)[2 * 52 + 7];
+  for (size_t i = 0; i < 3; ++i) sum += 2.0 * static_cast<double>(b[2 * 3 + i]) * static_cast<double>(a[i * 52 + 7]);
+  EXPECT_NEAR(file_values(ModelFiles::open(path("merged")), kDown)[2 * 52 + 7], sum, 1e-6);
+}
+
+TEST_F(MergeTest, TwoAdaptersAddWithTheirWeights) {
+  write_hf_folder(path("m"));
+  const ModelFiles files = ModelFiles::open(path("m"));
+  const std::string a = write_random_adapter("a", files), b = write_random_adapter("b", files, 4);
+  const AdapterSum both(files, {{a, 0.5}, {b, -2}}), only_a(files, {{a, 1}}), only_b(files, {{b, 1}});
+  std::vector<float> sum(52), x(52), y(52);
+  both.add_rows(kDown, 3, 4, 52, sum.data());
+  only_a.add_rows(kDown, 3, 4, 52, x.data());
+  only_b.add_rows(kDown, 3, 4, 52, y.data());
+  for (size_t i = 0; i < 52; ++i) EXPECT_NEAR(sum[i], 0.5f * x[i] - 2 * y[i], 1e-6);
+  const MergeReport report = merge(files, request(files, {{a, 0.5}, {b, -2}}), threads_);
+  EXPECT_LE(report.difference.relative, report.bound);
+}
+
+TEST_F(MergeTest, TheTrainedBaseIsTheQuantizedOne) {
+  write_hf_folder(path("m"));
+  const ModelFiles files = ModelFiles::open(path("m"));
+  MergeRequest r = request(files, {{write_random_adapter("a", files), 1}});
+  r.base.base_format = BaseFormat::bnb_4bit;
+  const MergeReport report = merge(files, r, threads_);
+  EXPECT_LE(report.difference.relative, report.bound);
+  const ModelFiles merged = ModelFiles::open(path("merged"));
+  const char* untouched = "model.layers.0.mlp.up_proj.weight";
+  WeightStore quantized(files, r.base);
+  EXPECT_EQ(file_values(merged, untouched), elements(quantized.matrix(untouched, 52, 36)));
+  EXPECT_NE(file_values(merged, untouched), file_values(files, untouched));
+}
+
+TEST_F(MergeTest, AFullModelIsWrittenFromItsRows) {
+  write_hf_folder(path("m"));
+  write("m/tokenizer_config.json", R"({"eos_token": "x"})");
+  const ModelFiles files = ModelFiles::open(path("m"));
+  std::filesystem::create_directory(path("out"));
+  write_hf_model(path("out"), files, DType::f32, [](const ExpectedTensor& t, int64_t first, int64_t last, float* out) {
+    for (int64_t i = first; i < last; ++i)
+      for (int64_t k = 0; k < t.cols; ++k) *out++ = static_cast<float>(i + k);
+  }, threads_);
+  const ModelFiles written = ModelFiles::open(path("out"));
+  EXPECT_EQ(file_values(written, kDown)[5 * 52 + 9], 14);
+  EXPECT_EQ(read(path("out/tokenizer_config.json")), R"({"eos_token": "x"})");
+}
+
+TEST_F(MergeTest, ValuesThatTheTypeCannotHoldLeaveNoFolder) {
+  OnDisk m;
+  m.change_values = [](const std::string& name, std::vector<float>& v) { if (name == kDown) v[3] = 1e5f; };
+  write_hf_folder(path("m"), m);
+  const ModelFiles files = ModelFiles::open(path("m"));
+  MergeRequest r = request(files);
+  r.dtype = DType::f16;
+  expect_error([&] { merge(files, r, threads_); }, ErrorKind::unsupported, {kDown, "column 3", "float16"});
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(MergeTest, AnExistingOutputIsRefused) {
+  write_hf_folder(path("m"));
+  const ModelFiles files = ModelFiles::open(path("m"));
+  std::filesystem::create_directory(path("merged"));
+  write("merged/file", "x");
+  expect_error([&] { merge(files, request(files), threads_); }, ErrorKind::usage, {path("merged")});
+}
+
+TEST(DenseConfig, LosesTheQuantizationAndNamesTheTypeInBothSpellings) {
+  const Json v5 = dense_config({{"dtype", "float32"}, {"quantization_config", {{"bits", 4}}}}, DType::bf16);
+  EXPECT_EQ(v5, (Json{{"dtype", "bfloat16"}}));
+  EXPECT_EQ(dense_config({{"torch_dtype", "float32"}}, DType::f16), (Json{{"torch_dtype", "float16"}}));
+}
+
+TEST(MergeBound, GrowsWithDepthAndCoarserTypes) {
+  EXPECT_LT(merge_bound(DType::f32, 30), merge_bound(DType::f16, 30));
+  EXPECT_LT(merge_bound(DType::f16, 30), merge_bound(DType::bf16, 30));
+  EXPECT_LT(merge_bound(DType::bf16, 2), merge_bound(DType::bf16, 32));
+}
+
+}  // namespace
+}  // namespace lorikeet::testing

@@ -1,0 +1,132 @@
+#include "model/files.h"
+
+#include <gmock/gmock.h>
+
+#include "unit/io/temp_folder.h"
+#include "unit/model/model_on_disk.h"
+
+namespace lorikeet::testing {
+namespace {
+
+using ::testing::ElementsAre;
+
+class ModelFilesTest : public TempFolder {};
+
+TEST_F(ModelFilesTest, AFolderGivesConfigTensorsAndEosIds) {
+  write_hf_folder(path("m"));
+  const ModelFiles files = ModelFiles::open(path("m"));
+  EXPECT_EQ(files.spec().hidden_size, 36);
+  EXPECT_EQ(files.tensors().size(), 2u * 9 + 3);
+  EXPECT_THAT(files.eos_token_ids(), ElementsAre(3, 5));
+  EXPECT_EQ(files.name(), "m");
+  EXPECT_EQ(files.stored_dtype(), DType::f32);
+  EXPECT_FALSE(files.quantized());
+}
+
+TEST_F(ModelFilesTest, GenerationConfigWinsOverConfigForEos) {
+  write_hf_folder(path("m"));
+  write("m/generation_config.json", R"({"eos_token_id": 7, "temperature": 0.6})");
+  EXPECT_THAT(ModelFiles::open(path("m")).eos_token_ids(), ElementsAre(7));
+}
+
+TEST_F(ModelFilesTest, MissingTensorsAreNamedAndCounted) {
+  OnDisk m;
+  m.change_list = [](auto& list) { std::erase_if(list, [](const ExpectedTensor& t) { return t.name.find("k_proj") != std::string::npos; }); };
+  write_hf_folder(path("m"), m);
+  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::format, {"2 of 21 tensors are missing", "model.layers.0.self_attn.k_proj.weight", path("m")});
+}
+
+TEST_F(ModelFilesTest, AMisshapenTensorIsNamedWithBothShapes) {
+  OnDisk m;
+  write_hf_folder(path("m"), m);
+  Json config = tiny_config();
+  config["intermediate_size"] = 51;
+  write("m/config.json", to_text(config));
+  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::format, {"wrong shape", "[52,36]", "[51,36]"});
+}
+
+TEST_F(ModelFilesTest, AQuantizedCheckpointIsRefusedByItsMethod) {
+  OnDisk m;
+  m.config["quantization_config"] = {{"quant_method", "gptq"}, {"bits", 4}};
+  write_hf_folder(path("m"), m);
+  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::unsupported, {"gptq", "quantization_config"});
+}
+
+TEST_F(ModelFilesTest, ExtraTensorsAreListedButNotTheTiedHeadsCopy) {
+  OnDisk m;
+  m.change_list = [](auto& list) { list.push_back({"model.extra.weight", 2, 3, TensorRole::linear}); };
+  write_hf_folder(path("m"), m);
+  EXPECT_THAT(ModelFiles::open(path("m")).unexpected(), ElementsAre("model.extra.weight"));
+  Json tied = tiny_config();
+  tied["tie_word_embeddings"] = true;
+  write("m/config.json", to_text(tied));
+  EXPECT_THAT(ModelFiles::open(path("m")).unexpected(), ElementsAre("model.extra.weight"));
+}
+
+TEST_F(ModelFilesTest, PathsThatAreNoModelAreRefusedWithAHint) {
+  expect_error([&] { ModelFiles::open(path("nothing")); }, ErrorKind::usage, {"does not exist"});
+  std::filesystem::create_directory(path("empty"));
+  expect_error([&] { ModelFiles::open(path("empty")); }, ErrorKind::usage, {"config.json is missing"});
+  std::filesystem::create_directory(path("adapter"));
+  write("adapter/adapter_config.json", "{}");
+  expect_error([&] { ModelFiles::open(path("adapter")); }, ErrorKind::usage, {"is an adapter", "--adapter"});
+  write_hf_folder(path("m"));
+  expect_error([&] { ModelFiles::open(path("m/model.safetensors")); }, ErrorKind::usage, {"weight file", "folder"});
+}
+
+TEST_F(ModelFilesTest, TheFingerprintFollowsTheWeightsNotThePath) {
+  write_hf_folder(path("a"));
+  write_hf_folder(path("b"));
+  OnDisk other;
+  other.change_values = [](const std::string& name, std::vector<float>& v) { if (name == "model.norm.weight") v[0] += 1; };
+  write_hf_folder(path("c"), other);
+  const std::string a = ModelFiles::open(path("a")).fingerprint();
+  EXPECT_EQ(a.size(), 32u);
+  EXPECT_EQ(a, ModelFiles::open(path("b")).fingerprint());
+  EXPECT_NE(a, ModelFiles::open(path("c")).fingerprint());
+}
+
+TEST_F(ModelFilesTest, AGgufFileGivesTheSameConfigurationAsItsFolder) {
+  write_hf_folder(path("m"));
+  write_gguf(path("m.gguf"));
+  const ModelFiles hf = ModelFiles::open(path("m")), gguf = ModelFiles::open(path("m.gguf"));
+  Json expected = tiny_config();
+  expected["torch_dtype"] = "bfloat16";  // the guess for every GGUF file
+  for (const auto& [key, value] : expected.items()) EXPECT_EQ(gguf.config().json().at(key), value) << key;
+  EXPECT_EQ(gguf.name(), "tiny");
+  EXPECT_THAT(gguf.eos_token_ids(), ElementsAre(3, 5));
+  EXPECT_EQ(gguf.tensors().size(), hf.tensors().size());
+  EXPECT_TRUE(gguf.unexpected().empty());
+}
+
+TEST_F(ModelFilesTest, AFolderWithOneGgufFileIsThatFile) {
+  std::filesystem::create_directory(path("d"));
+  write_gguf(path("d/m.gguf"));
+  EXPECT_TRUE(ModelFiles::open(path("d")).is_gguf());
+  write_gguf(path("d/n.gguf"));
+  expect_error([&] { ModelFiles::open(path("d")); }, ErrorKind::usage, {"2 .gguf files"});
+}
+
+TEST_F(ModelFilesTest, AGgufFileWithoutOutputIsTied) {
+  OnDisk m;
+  m.config["tie_word_embeddings"] = true;
+  write_gguf(path("m.gguf"), m);
+  EXPECT_TRUE(ModelFiles::open(path("m.gguf")).spec().tie_word_embeddings);
+}
+
+TEST_F(ModelFilesTest, UnsupportedGgufRopeScalingAndExpertsAreRefusedByKey) {
+  write_gguf(path("yarn.gguf"), {}, false, [](GgufWriter& w) { w.add_string("llama.rope.scaling.type", "yarn"); });
+  expect_error([&] { ModelFiles::open(path("yarn.gguf")); }, ErrorKind::unsupported, {"yarn", "llama.rope.scaling.type"});
+  write_gguf(path("moe.gguf"), {}, false, [](GgufWriter& w) { w.add_uint32("llama.expert_count", 8); });
+  expect_error([&] { ModelFiles::open(path("moe.gguf")); }, ErrorKind::unsupported, {"8 experts"});
+  write_gguf(path("linear.gguf"), {}, false, [](GgufWriter& w) {
+    w.add_string("llama.rope.scaling.type", "linear");
+    w.add_float32("llama.rope.scaling.factor", 4);
+  });
+  const ModelFiles linear = ModelFiles::open(path("linear.gguf"));
+  EXPECT_EQ(linear.spec().rope.scaling, RopeScaling::linear);
+  EXPECT_EQ(linear.spec().rope.factor, 4);
+}
+
+}  // namespace
+}  // namespace lorikeet::testing
