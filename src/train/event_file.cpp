@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -105,8 +106,9 @@ EventFile::EventFile(const std::string& folder) {
   make_folders(folder);
   char host[256] = "localhost";
   gethostname(host, sizeof host - 1);
-  path_ =
-      fmt::format("{}/events.out.tfevents.{}.{}.{}.0", folder, static_cast<int64_t>(now()), host, getpid());
+  static std::atomic<int> files{0};  // of this process: two in one second must not share a name
+  path_ = fmt::format("{}/events.out.tfevents.{}.{}.{}.{}", folder, static_cast<int64_t>(now()), host,
+                      getpid(), files++);
   fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (fd_ < 0)
     throw Error(ErrorKind::resource, fmt::format("cannot create '{}': {}", path_, errno_text(errno)), path_);

@@ -25,7 +25,7 @@ std::string scalar_event(double wall_time, int64_t step,
 /// viewer follows the run and a crash leaves whole records.
 class EventFile {
  public:
-  /// Creates events.out.tfevents.<time>.<host>.<process>.0. Throws Error(resource).
+  /// Creates events.out.tfevents.<time>.<host>.<process>.<number>. Throws Error(resource).
   explicit EventFile(const std::string& folder);
   ~EventFile();
   EventFile(const EventFile&) = delete;
