@@ -8,20 +8,22 @@ namespace lorikeet::cpu {
 
 namespace {
 
+constexpr int64_t kPanels = 4;  // panels of 64 lanes to an item, at least
+
 /// Buffers of one thread.
 struct Buffers {
-  char* queries;   // [heads of the group][d units][64]
-  float* outputs;  // [heads of the group][d][64]
+  char* queries;   // [panels][d units][64]
+  float* outputs;  // [panels][d][64]
   float* maximum;
   float* sum;
   float *scores, *factor, *low, *high, *rows;
   char *panel, *values, *wide_keys, *wide_values;
 
-  Buffers(Carver& c, int64_t group, int64_t d, bool widen)
-      : queries(c.take<char>(group * d * kBlock * 4)),
-        outputs(c.take<float>(group * d * kBlock * 4)),
-        maximum(c.take<float>(group * kBlock * 4)),
-        sum(c.take<float>(group * kBlock * 4)),
+  Buffers(Carver& c, int64_t panels, int64_t d, bool widen)
+      : queries(c.take<char>(panels * d * kBlock * 4)),
+        outputs(c.take<float>(panels * d * kBlock * 4)),
+        maximum(c.take<float>(panels * kBlock * 4)),
+        sum(c.take<float>(panels * kBlock * 4)),
         scores(c.take<float>(kTileBytes)),
         factor(c.take<float>(kBlock * 4)),
         low(c.take<float>(kBlock * 4)),
@@ -49,14 +51,18 @@ struct Forward {
   bool widen() const { return ops.unit == 1 && a.q.dtype != DType::f32; }
   /// With few queries (one generated token) the lanes hold all heads of the group at once.
   bool merged(const RowSpan& r) const { return r.q_count * group <= kBlock; }
-  int64_t row_items(const RowSpan& r) const { return blocks_of(r.q_count) * a.heads.kv; }
+  /// Query blocks that share the transposed values: with few heads to a group several of them make one item.
+  int64_t item_blocks() const { return (kPanels + group - 1) / group; }
+  int64_t row_items(const RowSpan& r) const {
+    return (blocks_of(r.q_count) + item_blocks() - 1) / item_blocks() * a.heads.kv;
+  }
   Buffers buffers(char* base) const {
     Carver c{base};
-    return Buffers(c, group, d, widen());
+    return Buffers(c, group * item_blocks(), d, widen());
   }
   size_t thread_bytes() const {
     Carver c{nullptr};
-    Buffers(c, group, d, widen());
+    Buffers(c, group * item_blocks(), d, widen());
     return c.used;
   }
   size_t index_bytes() const { return aligned64((a.rows.size() + 1) * sizeof(int64_t)); }
@@ -106,50 +112,74 @@ struct Forward {
                          d);
   }
 
-  void block(const RowSpan& r, int64_t kv_head, int64_t q_block, const Buffers& b) const {
-    const int64_t q0 = q_block * kBlock, nq = std::min<int64_t>(kBlock, r.q_count - q0);
-    const int64_t panels = merged(r) ? 1 : group, shift = r.k_count - r.q_count;
-    const int64_t first = shift + q0, last = first + nq - 1;  // positions of the queries among the keys
-    const auto lanes_of = [&](int64_t p) {
-      return Lanes{kv_head * group + p, merged(r) ? group : 1, q0, nq};
-    };
-    for (int64_t p = 0; p < panels; ++p) pack_queries(r, lanes_of(p), b, b.queries + p * d * kBlock * 4);
+  /// One panel of an item: its lanes and the positions of its first and last query among the keys.
+  struct Panel {
+    Lanes lanes;
+    int64_t first, last, begin;  // begin: first key block
+    int index;
+  };
+  Panel panel_of(const RowSpan& r, int64_t kv_head, int64_t item_block, int64_t p) const {
+    const bool all = merged(r);
+    const int64_t q0 = (item_block * item_blocks() + (all ? 0 : p / group)) * kBlock;
+    Panel x{};
+    x.lanes = {kv_head * group + (all ? 0 : p % group), all ? group : 1, q0,
+               std::min<int64_t>(kBlock, r.q_count - q0)};
+    x.first = r.k_count - r.q_count + q0;
+    x.last = x.first + x.lanes.nq - 1;
+    x.begin = a.window > 0 ? std::max<int64_t>(0, x.first - a.window + 1) / kBlock * kBlock : 0;
+    x.index = static_cast<int>(p);
+    return x;
+  }
+  int64_t panel_count(const RowSpan& r, int64_t item_block) const {
+    if (merged(r)) return 1;
+    return std::min(item_blocks(), blocks_of(r.q_count) - item_block * item_blocks()) * group;
+  }
+
+  void item(const RowSpan& r, int64_t kv_head, int64_t item_block, const Buffers& b) const {
+    const int64_t panels = panel_count(r, item_block);
+    for (int64_t p = 0; p < panels; ++p)
+      pack_queries(r, panel_of(r, kv_head, item_block, p).lanes, b, b.queries + p * d * kBlock * 4);
     std::fill_n(b.maximum, panels * kBlock, -1e30f);
     std::fill_n(b.sum, panels * kBlock, 0.0f);
-
-    const int64_t lowest = a.window > 0 ? std::max<int64_t>(0, first - a.window + 1) : 0,
-                  begin = lowest / kBlock * kBlock;
-    for (int64_t key = begin; key <= last; key += kBlock) {
+    const int64_t last = panel_of(r, kv_head, item_block, panels - 1).last;
+    for (int64_t key = panel_of(r, kv_head, item_block, 0).begin; key <= last; key += kBlock) {
       const int64_t nk = std::min(kBlock, last + 1 - key);
       const RowsView keys = rows_of(a.k, r.k_begin + key, nk, kv_head * d, d, ops, b.wide_keys);
       transpose_block(t, ops, rows_of(a.v, r.k_begin + key, nk, kv_head * d, d, ops, b.wide_values), nk, d,
                       b.values);
-      const bool hidden = partly_hidden(first, last, a.window, key, nk);
       for (int64_t p = 0; p < panels; ++p) {
-        const Lanes lanes = lanes_of(p);
-        const int vectors = lanes.vectors();
-        if (hidden)
-          for (int lane = 0; lane < 16 * vectors; ++lane)
-            Visibility{b.low, b.high}.set(lane, shift + lanes.query(lane), a.window, key);
-        const simd::Segment qk = {keys.data, keys.stride, b.queries + p * d * kBlock * 4, d / ops.unit};
-        ops.multiply(&qk, 1, nk, vectors, b.scores, false);
-        float* outputs = b.outputs + p * d * kBlock;
-        const simd::ScoreBlock s = {b.scores,
-                                    static_cast<int>(nk),
-                                    vectors,
-                                    static_cast<float>(a.scale),
-                                    static_cast<float>(a.softcap),
-                                    hidden ? b.low : nullptr,
-                                    hidden ? b.high : nullptr};
-        const bool changed =
-            ops.attention.softmax(s, b.maximum + p * kBlock, b.sum + p * kBlock, b.factor, b.panel);
-        if (changed && key != begin) t.vector.scale_lanes(outputs, d, vectors, b.factor);
-        const simd::Segment pv = {b.values, kBlock * 4 / ops.unit, b.panel, (nk + ops.unit - 1) / ops.unit};
-        ops.multiply(&pv, 1, d, vectors, outputs, key != begin);
+        const Panel x = panel_of(r, kv_head, item_block, p);
+        if (key >= x.begin && key <= x.last) add_keys(r, x, keys, key, std::min(nk, x.last + 1 - key), b);
       }
     }
     for (int64_t p = 0; p < panels; ++p)
-      store(r, lanes_of(p), b, b.outputs + p * d * kBlock, b.maximum + p * kBlock, b.sum + p * kBlock);
+      store(r, panel_of(r, kv_head, item_block, p).lanes, b, b.outputs + p * d * kBlock,
+            b.maximum + p * kBlock, b.sum + p * kBlock);
+  }
+
+  /// The keys [key, key + nk) for one panel of queries.
+  void add_keys(const RowSpan& r, const Panel& x, const RowsView& keys, int64_t key, int64_t nk,
+                const Buffers& b) const {
+    const int vectors = x.lanes.vectors();
+    const bool hidden = partly_hidden(x.first, x.last, a.window, key, nk);
+    if (hidden)
+      for (int lane = 0; lane < 16 * vectors; ++lane)
+        Visibility{b.low, b.high}.set(lane, r.k_count - r.q_count + x.lanes.query(lane), a.window, key);
+    const simd::Segment qk = {keys.data, keys.stride, b.queries + x.index * d * kBlock * 4, d / ops.unit};
+    ops.multiply(&qk, 1, nk, vectors, b.scores, false);
+    float* outputs = b.outputs + x.index * d * kBlock;
+    const simd::ScoreBlock s = {b.scores,
+                                static_cast<int>(nk),
+                                vectors,
+                                static_cast<float>(a.scale),
+                                static_cast<float>(a.softcap),
+                                hidden ? b.low : nullptr,
+                                hidden ? b.high : nullptr};
+    const bool changed =
+        ops.attention.softmax(s, b.maximum + x.index * kBlock, b.sum + x.index * kBlock, b.factor, b.panel);
+    if (changed && key != x.begin) t.vector.scale_lanes(outputs, d, vectors, b.factor);
+    const simd::Segment pv = {b.values, kBlock * 4 / ops.unit, b.panel, (nk + ops.unit - 1) / ops.unit};
+    ops.multiply(&pv, 1, d, vectors, outputs, key != x.begin);
   }
 };
 
@@ -175,8 +205,8 @@ void AttentionOp::run(const simd::Table& t, const AttentionArgs& a, const Kernel
     const RowSpan& row = a.rows[static_cast<size_t>(r)];
     const int64_t local = item - first_item[r], kv = a.heads.kv;
     // The last queries of a row see the most keys: they go first, so that the threads end together.
-    const int64_t q_block = blocks_of(row.q_count) - 1 - local / kv;
-    f.block(row, local % kv, q_block, f.buffers(threads_at + static_cast<size_t>(thread) * thread_bytes));
+    const int64_t item_block = (first_item[r + 1] - first_item[r]) / kv - 1 - local / kv;
+    f.item(row, local % kv, item_block, f.buffers(threads_at + static_cast<size_t>(thread) * thread_bytes));
   });
 }
 

@@ -87,10 +87,10 @@ bool softmax(const ScoreBlock& b, float* maximum, float* sum, float* factor, cha
     store_floats(maximum + lane, kW, now);
     store_floats(factor + lane, kW, f);
 
-    const V::F slope = V::set(scale * kLog2E), shift = V::mul(now, log2e);
+    const V::F slope = V::set(scale * kLog2E), shift = V::mul(now, V::set(-kLog2E));
     const auto probability = [&](int j) {
       const V::F x = floats(s + j * kPanelColumns, kW);
-      const V::F p = exp2_of(V::sub(V::mul(x, slope), shift));
+      const V::F p = exp2_of(V::fma(x, slope, shift));
       return b.low ? V::select_less(V::set(kHidden), x, p, V::zero()) : p;
     };
     V::F total = V::zero(), total1 = V::zero();
@@ -119,7 +119,7 @@ void gradient(const ScoreBlock& b, const float* dp, const float* lse, const floa
     V::F p, ds;
   };
   for (int lane = 0; lane < 16 * b.vectors; lane += kW) {
-    const V::F l = V::mul(floats(lse + lane, kW), V::set(kLog2E)), d = floats(delta + lane, kW);
+    const V::F l = V::mul(floats(lse + lane, kW), V::set(-kLog2E)), d = floats(delta + lane, kW);
     const V::F slope = V::set(b.scale * kLog2E), scale = V::set(b.scale),
                cap = V::set(b.softcap > 0 ? 1 / b.softcap : 0);
     const auto element = [&](int j) -> Pair {
@@ -129,9 +129,9 @@ void gradient(const ScoreBlock& b, const float* dp, const float* lse, const floa
         x = capped(x, b.scale, b.softcap);
         const V::F ratio = V::mul(x, cap);
         factor = V::mul(scale, V::negative_fma(ratio, ratio, V::set(1)));
-        t = V::sub(V::mul(x, V::set(kLog2E)), l);
+        t = V::fma(x, V::set(kLog2E), l);
       } else {
-        t = V::sub(V::mul(x, slope), l);
+        t = V::fma(x, slope, l);
       }
       V::F p = exp2_of(t);
       if (b.low) p = V::select_less(V::set(kHidden), hide(x, j, b, lane), p, V::zero());
