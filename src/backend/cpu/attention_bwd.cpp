@@ -240,7 +240,12 @@ const char* AttentionBwdOp::reject(const AttentionBwdArgs& a) { return reject_at
 
 size_t AttentionBwdOp::workspace_bytes(const simd::Table& t, const AttentionBwdArgs& a, int threads) {
   const Shape s(t, a);
-  const size_t shared = by_query_head(a, s, threads) ? shared_sums(a, s) * sizeof(float) : 0;
+  // Few rows are split by query head, many are not. A plan for the largest batch must hold for every smaller
+  // one, so the sums of the most rows that would be split count always.
+  const auto rows = static_cast<int64_t>(a.rows.size());
+  const int64_t split_rows =
+      s.group > 1 && threads > 1 ? std::min<int64_t>(rows, (4 * threads - 1) / a.heads.kv) : 0;
+  const size_t shared = static_cast<size_t>(split_rows * a.heads.q) * 2 * sum_elements(s) * sizeof(float);
   return shared + static_cast<size_t>(threads) * thread_bytes(s);
 }
 

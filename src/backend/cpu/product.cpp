@@ -11,7 +11,9 @@ constexpr int64_t kPanelUnits = 2048;  // 512 KiB of a 64-column panel: half of 
 constexpr int64_t kPanelSlack = 512;   // a little more in one piece is better than a short second one
 constexpr int64_t kFewRows = 48;       // up to here the panel is read so rarely that it should not leave L1
 constexpr int64_t kPanelUnitsFewRows = 64;
-constexpr int64_t kChunkRows = 48;  // rows between two uses of the f32 tile, which then stays in L1
+constexpr int64_t kPrefetchRows = 256;  // with more, reading the weights is a small part
+constexpr int64_t kNarrowBelow = 4096;  // outputs; a product of few rows is then handed out in smaller items
+constexpr int64_t kChunkRows = 48;      // rows between two uses of the f32 tile, which then stays in L1
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -20,7 +22,9 @@ struct Layout {
   int unit;
 
   int64_t units = 0, panel_units, panels, splits, split_rows;
-  bool one_block;
+  bool one_block, few;
+  int64_t width = simd::kPanelColumns;
+  int64_t ahead;  // columns from a panel to the one this thread will probably take next
   size_t wide[Product::kMaxTerms] = {}, tails[Product::kMaxTerms] = {}, bias = 0;  // offsets of shared parts
   size_t threads_at = 0, panel_bytes, tile_bytes, thread_bytes;
 
@@ -47,9 +51,13 @@ struct Layout {
     const int64_t most = rows <= kFewRows ? kPanelUnitsFewRows : kPanelUnits;
     one_block = units <= (rows <= kFewRows ? most : most + kPanelSlack);
     panel_units = one_block ? units : most;
-    panels = (cols + simd::kPanelColumns - 1) / simd::kPanelColumns;
+    few = true;
+    for (int i = 0; i < p.count; ++i) few = few && p.terms[i].b.has_few(rows);
+    if (few && cols < kNarrowBelow) width = 16;
+    panels = (cols + width - 1) / width;
     splits = row_splits(rows, panels, threads);
     split_rows = (rows + splits - 1) / splits;
+    ahead = width * ((threads + splits - 1) / splits);
     const int64_t tile_rows = one_block ? std::min(split_rows, kChunkRows + 1) : split_rows;
     panel_bytes = static_cast<size_t>(panel_units) * 4 * simd::kPanelColumns;
     tile_bytes = static_cast<size_t>(tile_rows) * 4 * simd::kPanelColumns;
@@ -119,14 +127,25 @@ void Run::finish(const float* c, int64_t row0, int64_t rows, int64_t col0, int c
 void Run::item(int64_t panel_index, int64_t split, int thread) const {
   const int64_t row0 = split * layout.split_rows, rows = std::min(layout.split_rows, p.out.rows - row0);
   if (rows <= 0) return;
-  const int64_t col0 = panel_index * simd::kPanelColumns;
-  const int cols = static_cast<int>(std::min<int64_t>(simd::kPanelColumns, p.out.cols - col0));
+  const int64_t col0 = panel_index * layout.width;
+  const int cols = static_cast<int>(std::min(layout.width, p.out.cols - col0));
   const int vectors = (cols + 15) / 16;
   char* panel = workspace + layout.threads_at + static_cast<size_t>(thread) * layout.thread_bytes;
   float* c = reinterpret_cast<float*>(panel + layout.panel_bytes);
   char* scratch = panel + layout.panel_bytes + layout.tile_bytes;
   const int64_t chunks = (rows + kChunkRows - 1) / kChunkRows;
 
+  if (layout.few) {
+    for (int i = 0; i < p.count; ++i) {
+      const RightSide& b = p.terms[i].b;
+      for (int v = 0; v < vectors; ++v)
+        b.multiply_few(col0 + 16 * v, std::min(16, cols - 16 * v), a[i], a_stride[i], static_cast<int>(rows),
+                       c + 16 * v, i > 0, scratch);
+      b.prefetch(col0 + layout.ahead, layout.width, 0, b.sums());
+    }
+    finish(c, 0, rows, col0, cols);
+    return;
+  }
   int term = 0;
   int64_t k = 0;
   for (bool first = true; term < p.count; first = false) {
@@ -139,6 +158,7 @@ void Run::item(int64_t panel_index, int64_t split, int thread) const {
       if (take == 0) break;
       char* b = panel + used * 64 * vectors;
       t.b.pack(col0, cols, k, take, vectors, b, scratch);
+      if (p.out.rows <= kPrefetchRows) t.b.prefetch(col0 + layout.ahead, layout.width, k, take);
       const int64_t whole = take / layout.unit;
       if (whole)
         segments[count++] = {a[term] + k * (4 / layout.unit) + row0 * a_stride[term], a_stride[term], b,

@@ -120,6 +120,24 @@ void RightSide::pack_columns(int64_t first, int outputs, int64_t first_sum, int6
   }
 }
 
+void RightSide::multiply_few(int64_t first, int n, const char* a, int64_t a_stride, int rows, float* c,
+                             bool add, char* scratch) const {
+  if (access_ == Access::decode && codes_.code && ops_->few_codes) {
+    int32_t at[16];
+    for (int i = 0; i < n; ++i) at[i] = static_cast<int32_t>(stored(first + i));
+    ops_->few_codes(codes_, at, n, cols_, a, a_stride, rows, c, add);
+    return;
+  }
+  const int64_t step = access_ == Access::direct ? cols_ : kDecodeColumns;
+  for (int64_t k = 0; k < cols_; k += step) {
+    const int64_t width = std::min(step, cols_ - k);
+    const char* at[16];
+    for (int i = 0; i < n; ++i)
+      at[i] = elements(first + i, k, width, scratch + i * kDecodeColumns * (4 / ops_->unit));
+    ops_->few_dense(at, n, width, a + k * (4 / ops_->unit), a_stride, rows, c, add || k > 0);
+  }
+}
+
 void RightSide::pack_rows(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors,
                           char* panel, char* scratch) const {
   constexpr int64_t kStep = 32;
@@ -139,6 +157,33 @@ void RightSide::pack_rows(int64_t first, int outputs, int64_t first_sum, int64_t
       rows[i] =
           elements(first_sum + k + i, first, outputs, scratch + i * simd::kPanelColumns * (4 / ops_->unit));
     ops_->pack_rows(rows, n, outputs, out, unit_row);
+  }
+}
+
+/// Where the columns [col, col + n) of a row lie; for block formats about there.
+RightSide::Bytes RightSide::stored_bytes(int64_t row, int64_t col, int64_t n) const {
+  if (dense_) {
+    const auto size = static_cast<int64_t>(size_of(dtype_));
+    return {dense_row(row, col), n * size};
+  }
+  const char* data = static_cast<const char*>(weight_->data);
+  if (weight_->format == WeightFormat::bnb4) return {data + (stored(row) * cols_ + col) / 2, n / 2};
+  const FormatInfo& info = format_info(weight_->format);
+  const int64_t row_bytes = cols_ / info.block_elements * info.block_bytes;
+  return {data + stored(row) * row_bytes + col / info.block_elements * info.block_bytes,
+          n * info.block_bytes / info.block_elements};
+}
+
+void RightSide::prefetch(int64_t first, int64_t outputs, int64_t first_sum, int64_t sums) const {
+  const bool by_columns = axis_ == Axis::columns;
+  const int64_t row0 = by_columns ? first : first_sum,
+                rows = std::min(by_columns ? outputs : sums, rows_ - row0);
+  const int64_t col0 = by_columns ? first_sum : first,
+                cols = std::min(by_columns ? sums : outputs, cols_ - col0);
+  if (cols <= 0) return;
+  for (int64_t r = row0; r < row0 + rows; ++r) {
+    const Bytes b = stored_bytes(r, col0, cols);
+    for (int64_t at = 0; at < b.size; at += 64) __builtin_prefetch(b.first + at, 0, 2);
   }
 }
 

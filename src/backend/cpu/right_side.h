@@ -29,6 +29,18 @@ class RightSide {
   void pack(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
             char* scratch) const;
 
+  /// Whether multiply_few() can take its place for a product of `rows` rows.
+  bool has_few(int64_t rows) const {
+    return rows <= simd::kFewRows && ops_->few_dense && axis_ == Axis::columns && cols_ % ops_->unit == 0;
+  }
+  /// c[i][0:16] (+)= row i of a times the outputs [first, first + n), n <= 16, without a panel.
+  void multiply_few(int64_t first, int n, const char* a, int64_t a_stride, int rows, float* c, bool add,
+                    char* scratch) const;
+
+  /// Asks the cache for what pack() will read. Rows lie far apart or are short, which hardware prefetchers
+  /// miss.
+  void prefetch(int64_t first, int64_t outputs, int64_t first_sum, int64_t sums) const;
+
   /// One row of the storage: in place, or decoded into scratch of cols elements.
   const char* decoded_row(int64_t row, char* scratch) const;
 
@@ -40,6 +52,11 @@ class RightSide {
     return dense_ + (stored(row) * stride_ + col) * static_cast<int64_t>(size_of(dtype_));
   }
   const char* elements(int64_t row, int64_t first, int64_t n, char* scratch) const;
+  struct Bytes {
+    const char* first;
+    int64_t size;
+  };
+  Bytes stored_bytes(int64_t row, int64_t col, int64_t n) const;
   void choose_decoder(const Weight& w);
   void pack_columns(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
                     char* scratch) const;

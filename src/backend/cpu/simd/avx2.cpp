@@ -16,6 +16,8 @@ const Table& avx2_table() {
        decode_blocks<Q4_K, 1, convert>, decode_blocks<Q5_K, 1, convert>, decode_blocks<Q6_K, 1, convert>},
       nullptr,
       nullptr,
+      nullptr,
+      nullptr,
       attention_ops<FloatPanel>(),
   };
   static const Table table = {nullptr, &f32, vector_ops(finish, transpose)};

@@ -18,6 +18,8 @@ const Table& avx512_table() {
        decode_blocks<Q6_K, 1, convert<Element::bf16>>},
       nullptr,
       nullptr,
+      few_dense<DotF32, 1>,
+      nullptr,
       attention_ops<FloatPanel>(),
   };
   static const Table table = {nullptr, &f32, vector_ops(finish, transpose)};

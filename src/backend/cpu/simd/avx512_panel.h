@@ -128,6 +128,57 @@ void pack_rows(const char* const* rows, int n, int cols, char* panel, int64_t pa
   }
 }
 
+/// Adds the units of 16 columns, in registers, to R rows of sums.
+template <class Dot, int R>
+struct FewSums {
+  __m512 sum[R];
+  FewSums(const float* c, bool add) {
+    for (int i = 0; i < R; ++i) sum[i] = add ? _mm512_loadu_ps(c + i * kPanelColumns) : _mm512_setzero_ps();
+  }
+  LORIKEET_INLINE void add(const char* a, int64_t a_stride, __m512i unit) {
+    LORIKEET_UNROLL
+    for (int i = 0; i < R; ++i) sum[i] = Dot::add(sum[i], broadcast_unit(a + i * a_stride), unit);
+  }
+  void store(float* c) const {
+    for (int i = 0; i < R; ++i) _mm512_storeu_ps(c + i * kPanelColumns, sum[i]);
+  }
+};
+
+/// Calls f with the number of rows as a compile-time constant.
+template <int R = kFewRows, class F>
+LORIKEET_INLINE void with_rows(int rows, const F& f) {
+  if (rows == R)
+    f.template operator()<R>();
+  else if constexpr (R > 1)
+    with_rows<R - 1>(rows, f);
+}
+
+template <class Dot, int kUnit>
+void few_dense(const char* const* weights, int n, int64_t k, const char* a, int64_t a_stride, int rows,
+               float* c, bool add) {
+  with_rows(rows, [&]<int R>() {
+    FewSums<Dot, R> sums(c, add);
+    constexpr int64_t kStep = 16 * kUnit;
+    for (int64_t first = 0; first < k; first += kStep) {
+      const int64_t left = k - first, at = first * (4 / kUnit);
+      __m512i r[16];
+      if (n == 16 && left >= kStep) {
+        LORIKEET_UNROLL
+        for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(weights[i] + at);
+        transpose16(r);
+        LORIKEET_UNROLL
+        for (int u = 0; u < 16; ++u) sums.add(a + at + 4 * u, a_stride, r[u]);
+      } else {
+        for (int i = 0; i < 16; ++i)
+          r[i] = i < n ? load_units<kUnit>(weights[i] + at, left) : _mm512_setzero_si512();
+        transpose16(r);
+        for (int u = 0; u < smaller(16, left / kUnit); ++u) sums.add(a + at + 4 * u, a_stride, r[u]);
+      }
+    }
+    sums.store(c);
+  });
+}
+
 template <Element kTo>
 void convert(Element from, const char* in, int64_t n, char* out) {
   constexpr int64_t kSize = kTo == Element::f32 ? 4 : 2;

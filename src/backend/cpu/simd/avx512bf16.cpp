@@ -16,8 +16,10 @@ const Table& avx512bf16_table() {
        decode_blocks<Q5_1, 2, convert<Element::bf16>>, decode_blocks<Q8_0, 2, convert<Element::bf16>>,
        decode_blocks<Q4_K, 2, convert<Element::bf16>>, decode_blocks<Q5_K, 2, convert<Element::bf16>>,
        decode_blocks<Q6_K, 2, convert<Element::bf16>>},
+      pack_bnb4_columns,
       nullptr,
-      nullptr,
+      few_dense<DotBf16, 2>,
+      few_bnb4,
       attention_ops<PairPanel>(),
   };
   static const Table table = {&bf16, avx512_table().f32, vector_ops(finish, transpose)};

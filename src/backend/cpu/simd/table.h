@@ -14,6 +14,9 @@ constexpr int kPanelColumns = 64;
 /// Most segments that one call of PanelOps::multiply takes.
 constexpr int kMaxSegments = 12;
 
+/// Most activation rows of PanelOps::few_dense and few_codes.
+constexpr int kFewRows = 4;
+
 enum class Element : uint8_t { f32, bf16, f16 };  // in the order of DType
 
 /// One stretch of the contraction of a product, in units of 4 bytes: a float or a pair of bfloat16.
@@ -87,6 +90,13 @@ struct PanelOps {
   void (*pack_codes_columns)(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
                              char* panel, int64_t panel_stride);
   void (*pack_codes_rows)(const Codes& w, const int32_t* rows, int n, int64_t first, char* panel);
+  /// For at most kFewRows activation rows, where packing costs more than the product: 16 columns of c
+  /// straight from weight rows (few_dense) or codes (few_codes), the same chains of additions as multiply. k
+  /// is a multiple of the unit. Null: none.
+  void (*few_dense)(const char* const* weights, int n, int64_t k, const char* a, int64_t a_stride, int rows,
+                    float* c, bool add);
+  void (*few_codes)(const Codes& w, const int32_t* weights, int n, int64_t k, const char* a, int64_t a_stride,
+                    int rows, float* c, bool add);
   AttentionOps attention;
 };
 
