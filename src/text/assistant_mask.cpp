@@ -163,6 +163,12 @@ class Conversation {
       const TokenOffsets& o = encoding_.offsets[t];
       if (o.begin >= begin && o.end <= head.size() && tokenizer_.is_special(encoding_.ids[t])) return head.size();
     }
+    for (size_t m = 0; m < input_.messages.size(); ++m) {
+      Json other = input_.messages[m];
+      const Json* text = m == i ? nullptr : text_of(other);
+      const std::string_view said = text ? trimmed(text->get_ref<const std::string&>()) : std::string_view();
+      if (!said.empty() && head.substr(begin).find(said) != std::string_view::npos) return head.size();
+    }
     return begin;
   }
 
@@ -190,7 +196,7 @@ class Conversation {
     const Json* content = text_of(message);
     const std::string wanted(content ? trimmed(content->get_ref<const std::string&>()) : std::string_view());
     const std::string_view shown = trimmed(text);
-    if (shown.empty() || shown.ends_with(wanted) ) {
+    if (shown.empty() || shown.ends_with(wanted)) {
       impossible(i, "no token closes the message, so the model would not learn to stop");
     }
     return {span.begin, static_cast<size_t>(shown.data() - full_.text.data()) + shown.size()};
