@@ -2,7 +2,8 @@
 """Writes tests/fixtures/models: tiny random models, adapters on them, and what transformers, PEFT, bitsandbytes and
 PyTorch's AdamW compute with them.
 
-    python tools/make_model_fixtures.py [NAME ...]      only these folders
+    python tools/make_model_fixtures.py                 makes every folder again that is there
+    python tools/make_model_fixtures.py NAME ...        these; a new family is added by naming it
 
 Each folder is a complete model. parity.json lists what was recorded: "dumps" (model, adapter and method -> a file in
 the layout of `lorikeet debug dump`) and "training" (recipe -> the losses of ten steps).
@@ -28,7 +29,7 @@ from model_fixtures.gguf_model import GGUF_MODELS, make_gguf
 from model_fixtures.tokenizer import save_tokenizer
 from model_fixtures.training import RECIPE, train
 
-MODELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "fixtures", "models")
+MODELS = os.environ.get("LORIKEET_FIXTURES") or os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "fixtures", "models")
 DUMP_LENGTHS = [9, 2, 6, 5]
 TRAIN_LENGTHS = [7, 3, 12, 2, 5, 9, 4, 4, 14, 3, 6]
 
@@ -134,8 +135,7 @@ class Recorder:
                                      "hidden_states": hidden_states})
 
     def training(self, name, adapter=None, method="lora"):
-        # Every weight at once needs smaller steps than an adapter.
-        recipe = {**RECIPE, "method": method, **({"learning_rate": 0.004} if method == "full" else {})}
+        recipe = {**RECIPE, "method": method}
         losses, norms, rates = train(self.load(adapter, method), self.train_rows, recipe)
         self.parity["training"].append({"name": name, "adapter": adapter, "data": "train.jsonl", "recipe": recipe,
                                         "losses": losses, "grad_norms": norms, "learning_rates": rates})
@@ -178,7 +178,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     transformers.logging.set_verbosity_error()
-    wanted = sys.argv[1:] or [*FAMILIES, *GGUF_MODELS]
+    there = [name for name in [*FAMILIES, *GGUF_MODELS] if os.path.isdir(os.path.join(MODELS, name))]
+    wanted = sys.argv[1:] or there
     for folder_name in wanted:
         if folder_name in FAMILIES:
             make_folder(folder_name, FAMILIES[folder_name])

@@ -29,10 +29,13 @@ double clip_factor(double norm, double max_norm) {
 
 void adamw_step(TrainableStore& store, const Stream& stream, const AdamWOptions& o, double learning_rate,
                 double grad_scale, int64_t t) {
-  for (const Parameter& p : store.parameters())
-    if (p.grad)
-      dispatch(stream, AdamWArgs{p.value, p.grad, p.m, p.v, learning_rate, o.beta1, o.beta2, o.epsilon, o.weight_decay,
-                                 grad_scale, t});
+  for (const Parameter& p : store.parameters()) {
+    if (!p.grad) continue;
+    // As transformers' Trainer: norm weights and biases do not decay.
+    const bool decays = p.kind != ParameterKind::base || p.value.rows > 1;
+    dispatch(stream, AdamWArgs{p.value, p.grad, p.m, p.v, learning_rate, o.beta1, o.beta2, o.epsilon,
+                               decays ? o.weight_decay : 0, grad_scale, t});
+  }
   store.update_compute(stream);
 }
 

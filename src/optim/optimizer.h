@@ -4,7 +4,7 @@
 
 namespace lorikeet {
 
-/// Settings of AdamW; decoupled weight decay as in torch.optim.AdamW.
+/// Settings of AdamW; decoupled weight decay as in torch.optim.AdamW, on matrices only.
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
 };

@@ -46,4 +46,76 @@ LLAMA = {
     },
 }
 
-FAMILIES = {**LLAMA}
+ROPE = {"rope_type": "default", "rope_theta": 500.0}
+SMALL = {"vocab_size": 67, "hidden_size": 20, "intermediate_size": 27, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "head_dim": 6, "max_position_embeddings": 64, "rope_parameters": ROPE}
+WIDE = {**SMALL, "hidden_size": 24}  # for families whose head_dim is always hidden_size / heads
+del WIDE["head_dim"]
+
+
+def small(name, config, targets="all-linear", **entry):
+    """A family's entry: bf16 on disk, one adapter."""
+    return {"class": name, "stored": "bfloat16", "config": config,
+            "adapters": {"all": {**ALL, "target_modules": targets}}, **entry}
+
+
+GPT2 = {"vocab_size": 67, "n_embd": 20, "n_head": 2, "n_layer": 2, "n_inner": 27, "n_positions": 32}
+FALCON = {"vocab_size": 67, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_hidden_size": 27,
+          "max_position_embeddings": 64, "alibi": False, "bias": False, "rope_parameters": ROPE}
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+
+OTHERS = {
+    "llama_dynamic": small("Llama", {**SMALL, "max_position_embeddings": 6, "rope_parameters": {
+        **ROPE, "rope_type": "dynamic", "factor": 2.0}}),
+    "llama_yarn": small("Llama", {**SMALL, "rope_parameters": {
+        **ROPE, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}}),
+    "mistral": small("Mistral", {**SMALL, "sliding_window": 4}),
+    "qwen2": small("Qwen2", {**WIDE, "tie_word_embeddings": True}),
+    "qwen2_window": small("Qwen2", {**WIDE, "num_hidden_layers": 3, "use_sliding_window": True, "sliding_window": 4,
+                                    "max_window_layers": 1}),
+    "qwen3": small("Qwen3", {**SMALL, "tie_word_embeddings": True}, full=True),
+    "qwen3_bias": small("Qwen3", {**SMALL, "attention_bias": True}),
+    "gemma": small("Gemma", {**SMALL, "hidden_act": "gelu_pytorch_tanh"}),
+    "gemma2": small("Gemma2", {**SMALL, "sliding_window": 4, "query_pre_attn_scalar": 9, "attn_logit_softcapping": 5.0,
+                               "final_logit_softcapping": 3.0}, full=True),
+    "gemma3": small("Gemma3Text", {**SMALL, "num_hidden_layers": 3, "sliding_window": 4, "sliding_window_pattern": 3,
+                                   "query_pre_attn_scalar": 9, "rope_parameters": {
+                                       "full_attention": {"rope_type": "linear", "rope_theta": 900.0, "factor": 2.0},
+                                       "sliding_attention": ROPE}}, model_class="Gemma3ForCausalLM", full=True),
+    "phi3": small("Phi3", {**WIDE, "sliding_window": 4, "pad_token_id": 0}),
+    "phi3_longrope": small("Phi3", {**WIDE, "pad_token_id": 0, "max_position_embeddings": 64,
+                                    "original_max_position_embeddings": 7, "rope_parameters": {
+                                        **ROPE, "rope_type": "longrope", "short_factor": [1.0, 1.1, 1.3],
+                                        "long_factor": [1.5, 2.0, 4.0]}}),
+    "phi3_partial": small("Phi3", {**WIDE, "hidden_size": 32, "pad_token_id": 0, "tie_word_embeddings": True,
+                                   "rope_parameters": {**ROPE, "partial_rotary_factor": 0.75}}),
+    "gpt2": small("GPT2", GPT2, model_class="GPT2LMHeadModel", full=True, quantized=True),
+    "gpt_neox": small("GPTNeoX", {"vocab_size": 67, "hidden_size": 24, "intermediate_size": 27, "num_hidden_layers": 2,
+                                  "num_attention_heads": 3, "max_position_embeddings": 64, "rope_parameters": {
+                                      **ROPE, "partial_rotary_factor": 0.5}}, full=True),
+    "gpt_neox_serial": small("GPTNeoX", {"vocab_size": 67, "hidden_size": 24, "intermediate_size": 27,
+                                         "num_hidden_layers": 2, "num_attention_heads": 3, "attention_bias": False,
+                                         "use_parallel_residual": False, "max_position_embeddings": 64,
+                                         "rope_parameters": {**ROPE, "partial_rotary_factor": 0.25}}),
+    "falcon": small("Falcon", {**FALCON, "multi_query": True, "parallel_attn": True}, full=True),
+    "falcon_new": small("Falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
+    "falcon_serial": small("Falcon", {**FALCON, "multi_query": False, "parallel_attn": False, "bias": True}),
+    "mixtral": small("Mixtral", {**SMALL, "num_local_experts": 4, "num_experts_per_tok": 2}, ATTENTION),
+    "qwen3_moe": small("Qwen3Moe", {**SMALL, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 11,
+                                    "norm_topk_prob": True, "mlp_only_layers": [0]}, ATTENTION),
+    "olmo2": small("Olmo2", WIDE),
+    "granite": small("Granite", {**WIDE, "embedding_multiplier": 3.0, "residual_multiplier": 0.4,
+                                 "attention_multiplier": 0.3, "logits_scaling": 2.0}),
+    "smollm3": small("SmolLM3", {**WIDE, "num_hidden_layers": 4, "no_rope_layer_interval": 2, "pad_token_id": 0,
+                                 "bos_token_id": 1, "eos_token_id": 2}),
+    "starcoder2": small("Starcoder2", {**WIDE, "sliding_window": 4}),
+    "stablelm": small("StableLm", {**WIDE, "hidden_size": 32, "qk_layernorm": True, "use_qkv_bias": True,
+                                   "use_parallel_residual": True, "rope_parameters": {
+                                       **ROPE, "partial_rotary_factor": 0.75}}),
+    "cohere": small("Cohere", {**WIDE, "use_qk_norm": True, "logit_scale": 0.25}),
+    "phi": small("Phi", {**WIDE, "hidden_size": 32, "rope_parameters": {**ROPE, "partial_rotary_factor": 0.5}}),
+    "opt": small("OPT", {"vocab_size": 67, "hidden_size": 20, "word_embed_proj_dim": 20, "ffn_dim": 27,
+                         "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 32}),
+}
+
+FAMILIES = {**LLAMA, **OTHERS}
