@@ -16,10 +16,12 @@ AdapterSum::AdapterSum(const ModelFiles& files, const std::vector<AdapterWeight>
 
 void AdapterSum::add(const ModelFiles& files, const AdapterWeight& adapter) {
   if (!std::isfinite(adapter.weight))
-    throw Error(ErrorKind::usage, fmt::format("adapter weight {} is not a finite number", adapter.weight), adapter.folder);
+    throw Error(ErrorKind::usage, fmt::format("adapter weight {} is not a finite number", adapter.weight),
+                adapter.folder);
   const AdapterConfig config = AdapterConfig::read(adapter.folder);
   if (!config.modules_to_save.empty())
-    throw Error(ErrorKind::unsupported, "merging an adapter with modules_to_save is not supported yet", adapter.folder + "/adapter_config.json");
+    throw Error(ErrorKind::unsupported, "merging an adapter with modules_to_save is not supported yet",
+                adapter.folder + "/adapter_config.json");
   ModelOptions options;
   options.positions = 1;
   const std::vector<Target> targets = select_targets(linear_module_paths(files.spec()), config.targets);
@@ -30,10 +32,12 @@ void AdapterSum::add(const ModelFiles& files, const AdapterWeight& adapter) {
   WeightStore shapes(files, shapes_only);
   TrainableStore store(DType::f32);
   build_model(files.spec(), shapes, options, store, /*with_optimizer=*/false, /*dry=*/false);
-  load_adapter(store, read_adapter_tensors(adapter.folder), adapter.folder, files.spec().num_hidden_layers, config.base_model_name_or_path);
+  load_adapter(store, read_adapter_tensors(adapter.folder), adapter.folder, files.spec().num_hidden_layers,
+               config.base_model_name_or_path);
 
   for (const Target& t : targets) {
-    const TensorView a = store.value_of(*store.find(t.path + ".lora_A.weight")), b = store.value_of(*store.find(t.path + ".lora_B.weight"));
+    const TensorView a = store.value_of(*store.find(t.path + ".lora_A.weight")),
+                     b = store.value_of(*store.find(t.path + ".lora_B.weight"));
     Module& m = modules_[t.path];
     m.in = a.cols;
     m.out = b.rows;
@@ -46,7 +50,8 @@ void AdapterSum::add(const ModelFiles& files, const AdapterWeight& adapter) {
   }
 }
 
-void AdapterSum::add_rows(const std::string& name, int64_t first, int64_t last, int64_t cols, float* out) const {
+void AdapterSum::add_rows(const std::string& name, int64_t first, int64_t last, int64_t cols,
+                          float* out) const {
   if (!name.ends_with(kSuffix)) return;
   const auto it = modules_.find(name.substr(0, name.size() - std::string_view(kSuffix).size()));
   if (it == modules_.end()) return;
@@ -72,7 +77,8 @@ std::map<std::string, AdapterChoice> AdapterSum::choices() const {
 
 void AdapterSum::fill(TrainableStore& store) const {
   for (const auto& [path, m] : modules_) {
-    const TensorView a = store.value_of(*store.find(path + ".lora_A.weight")), b = store.value_of(*store.find(path + ".lora_B.weight"));
+    const TensorView a = store.value_of(*store.find(path + ".lora_A.weight")),
+                     b = store.value_of(*store.find(path + ".lora_B.weight"));
     for (int64_t r = 0; r < m.r; ++r) {
       std::copy_n(m.a.begin() + r * m.in, m.in, a.row<float>(r));
       for (int64_t i = 0; i < m.out; ++i) b.row<float>(i)[r] = m.b[static_cast<size_t>(r * m.out + i)];

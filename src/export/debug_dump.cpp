@@ -24,7 +24,9 @@ struct DumpBatch {
 
   DumpBatch(const Model& model, const std::vector<DumpRow>& source) {
     for (size_t i = 0; i < source.size(); ++i) add(model, i, source[i]);
-    if (target_at.empty()) throw Error(ErrorKind::usage, "no row has a target token", "", "give labels other than -100 after a row's first token");
+    if (target_at.empty())
+      throw Error(ErrorKind::usage, "no row has a target token", "",
+                  "give labels other than -100 after a row's first token");
     all.resize(tokens.size());
     std::iota(all.begin(), all.end(), 0);
   }
@@ -34,10 +36,13 @@ struct DumpBatch {
   void add(const Model& model, size_t index, const DumpRow& row) {
     const auto n = static_cast<int32_t>(row.ids.size()), begin = static_cast<int32_t>(tokens.size());
     if (n == 0) refuse(index, "the row has no tokens");
-    if (n > model.rope_cos.rows) refuse(index, fmt::format("{} tokens are more than the {} positions prepared", n, model.rope_cos.rows));
-    if (row.labels.size() != row.ids.size()) refuse(index, fmt::format("{} labels for {} tokens", row.labels.size(), n));
+    if (n > model.rope_cos.rows)
+      refuse(index, fmt::format("{} tokens are more than the {} positions prepared", n, model.rope_cos.rows));
+    if (row.labels.size() != row.ids.size())
+      refuse(index, fmt::format("{} labels for {} tokens", row.labels.size(), n));
     const auto check = [&](int32_t id) {
-      if (id < 0 || id >= model.spec.vocab_size) refuse(index, fmt::format("token id {} is outside the vocabulary of {}", id, model.spec.vocab_size));
+      if (id < 0 || id >= model.spec.vocab_size)
+        refuse(index, fmt::format("token id {} is outside the vocabulary of {}", id, model.spec.vocab_size));
       return id;
     };
     rows.push_back({begin, n, begin, n});
@@ -56,14 +61,17 @@ struct DumpBatch {
 struct HostTensor {
   std::vector<std::byte> memory;
   TensorView view;
-  HostTensor(Shape shape, DType dtype, bool dry) : memory(dry ? 0 : static_cast<size_t>(shape.count()) * size_of(dtype)), view(dry ? nullptr : memory.data(), shape, dtype) {}
+  HostTensor(Shape shape, DType dtype, bool dry)
+      : memory(dry ? 0 : static_cast<size_t>(shape.count()) * size_of(dtype)),
+        view(dry ? nullptr : memory.data(), shape, dtype) {}
 };
 
 std::vector<float> as_floats(const TensorView& v) {
   std::vector<float> out;
   out.reserve(static_cast<size_t>(v.count()));
   for (int64_t i = 0; i < v.rows; ++i)
-    for (int64_t k = 0; k < v.cols; ++k) out.push_back(v.dtype == DType::bf16 ? to_float(v.row<Bf16>(i)[k]) : v.row<float>(i)[k]);
+    for (int64_t k = 0; k < v.cols; ++k)
+      out.push_back(v.dtype == DType::bf16 ? to_float(v.row<Bf16>(i)[k]) : v.row<float>(i)[k]);
   return out;
 }
 
@@ -74,7 +82,8 @@ struct Results {
 };
 
 /// One pass over everything on `arena`; on a dry arena only its high water matters.
-Results run(const Model& model, ThreadPool& threads, Arena& arena, const DumpBatch& batch, const DumpRequest& request) {
+Results run(const Model& model, ThreadPool& threads, Arena& arena, const DumpBatch& batch,
+            const DumpRequest& request) {
   const Stream stream{Device::cpu, &threads, &arena};
   const bool dry = arena.is_dry();
   const MicroBatch view = batch.view();
@@ -82,22 +91,29 @@ Results run(const Model& model, ThreadPool& threads, Arena& arena, const DumpBat
   Results r;
 
   HostTensor logits({view.n(), model.head.w.rows}, DType::f32, dry);
-  HostTensor last({view.n(), model.spec.hidden_size}, model.compute, dry), normed = HostTensor(last.view.shape(), model.compute, dry);
+  HostTensor last({view.n(), model.spec.hidden_size}, model.compute, dry),
+      normed = HostTensor(last.view.shape(), model.compute, dry);
   decoder.logits(view, {}, {}, batch.all, logits.view, [&](int64_t layer, TensorView hidden) {
     if (!request.hidden_states || dry) return;
-    if (layer < static_cast<int64_t>(model.blocks.size())) r.hidden.push_back(as_floats(hidden));
-    else std::copy_n(static_cast<const std::byte*>(hidden.data), last.memory.size(), last.memory.data());
+    if (layer < static_cast<int64_t>(model.blocks.size()))
+      r.hidden.push_back(as_floats(hidden));
+    else
+      std::copy_n(static_cast<const std::byte*>(hidden.data), last.memory.size(), last.memory.data());
   });
   r.logits = dry ? std::vector<float>() : as_floats(logits.view);
   if (request.hidden_states) {
-    dispatch(stream, RmsNormArgs{normed.view, {}, last.view, model.head.norm.w, model.head.eps, model.head.weight_offset});
+    dispatch(
+        stream,
+        RmsNormArgs{normed.view, {}, last.view, model.head.norm.w, model.head.eps, model.head.weight_offset});
     if (!dry) r.hidden.push_back(as_floats(normed.view));
   }
 
   const double scale = 1.0 / static_cast<double>(batch.target_at.size());
   const LossTotals totals{TensorView(dry ? nullptr : &r.loss, {1, 1}, DType::f64), nullptr, nullptr};
-  if (request.gradients) decoder.forward_backward(view, scale, static_cast<int64_t>(model.blocks.size()), {}, totals);
-  else decoder.evaluate(view, totals);
+  if (request.gradients)
+    decoder.forward_backward(view, scale, static_cast<int64_t>(model.blocks.size()), {}, totals);
+  else
+    decoder.evaluate(view, totals);
   r.loss *= scale;
   return r;
 }
@@ -109,7 +125,8 @@ std::string gradient_name(const TrainableStore& store, const NamedTensor& t) {
 
 }  // namespace
 
-void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& threads, const DumpRequest& request) {
+void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& threads,
+                      const DumpRequest& request) {
   LORIKEET_CHECK(stat_dtype(model.compute) == DType::f32);
   const DumpBatch batch(model, request.rows);
   Arena plan = Arena::dry();
@@ -122,24 +139,28 @@ void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& thr
   const auto row_tensors = [&](const auto& use) {
     for (size_t row = 0; row < batch.rows.size(); ++row) {
       use(fmt::format("logits.{}", row), row, r.logits, model.head.w.rows);
-      for (size_t layer = 0; layer < r.hidden.size(); ++layer) use(fmt::format("hidden.{}.{}", layer, row), row, r.hidden[layer], model.spec.hidden_size);
+      for (size_t layer = 0; layer < r.hidden.size(); ++layer)
+        use(fmt::format("hidden.{}.{}", layer, row), row, r.hidden[layer], model.spec.hidden_size);
     }
   };
   row_tensors([&](const std::string& name, size_t row, const std::vector<float>&, int64_t width) {
     entries.push_back({name, SafetensorsType::f32, {batch.rows[row].q_count, width}});
   });
   if (request.gradients)
-    for (const NamedTensor& t : store.tensors()) entries.push_back({gradient_name(store, t), SafetensorsType::f32, t.shape});
+    for (const NamedTensor& t : store.tensors())
+      entries.push_back({gradient_name(store, t), SafetensorsType::f32, t.shape});
 
   SafetensorsWriter writer(request.output, entries);
   const auto loss = static_cast<float>(r.loss);
   writer.write("loss", std::span<const float>(&loss, 1));
   row_tensors([&](const std::string& name, size_t row, const std::vector<float>& values, int64_t width) {
     const RowSpan& s = batch.rows[row];
-    writer.write(name, std::span(values).subspan(static_cast<size_t>(s.q_begin * width), static_cast<size_t>(s.q_count * width)));
+    writer.write(name, std::span(values).subspan(static_cast<size_t>(s.q_begin * width),
+                                                 static_cast<size_t>(s.q_count * width)));
   });
   if (request.gradients)
-    for (const NamedTensor& t : store.tensors()) writer.write(gradient_name(store, t), std::span<const float>(as_floats(store.grad_of(t))));
+    for (const NamedTensor& t : store.tensors())
+      writer.write(gradient_name(store, t), std::span<const float>(as_floats(store.grad_of(t))));
   writer.commit();
 }
 

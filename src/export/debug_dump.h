@@ -1,5 +1,6 @@
 #pragma once
-// Logits, loss, hidden states and gradients of one batch as a safetensors file, for comparison with other programs.
+// Logits, loss, hidden states and gradients of one batch as a safetensors file, for comparison with other
+// programs.
 #include <string>
 #include <vector>
 
@@ -25,11 +26,13 @@ struct DumpRequest {
 ///   "loss" [1]                     mean over the batch's target tokens
 ///   "logits.<row>" [T,V]
 ///   "hidden.<layer>.<row>" [T,C]   input of each block, then the last norm's output
-///   "grad.base_model.model.<...>"  gradient of that loss, by the names of PEFT's files (base tensors by their own)
+///   "grad.base_model.model.<...>"  gradient of that loss, by the names of PEFT's files (base tensors by
+///   their own)
 ///
-/// Throws Error(usage) for empty rows, labels of another length, ids outside the vocabulary, rows longer than the
-/// model's rope tables, or no target at all.
-void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& threads, const DumpRequest& request);
+/// Throws Error(usage) for empty rows, labels of another length, ids outside the vocabulary, rows longer than
+/// the model's rope tables, or no target at all.
+void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& threads,
+                      const DumpRequest& request);
 
 /// How two dumps differ in one tensor.
 struct DumpDifference {
@@ -41,9 +44,9 @@ struct DumpDifference {
   bool beyond(double tolerance) const { return !comparable || !(nmse <= tolerance); }
 };
 
-/// Every tensor of either file in the order in which a model computes them: hidden states by layer, logits, loss,
-/// gradients; numbers in names count as numbers. Element types F32, BF16, F16.
-/// Throws what SafetensorsSet::open_file throws, Error(unsupported) for other element types.
+/// Every tensor of either file in the order in which a model computes them: hidden states by layer, logits,
+/// loss, gradients; numbers in names count as numbers. Element types F32, BF16, F16. Throws what
+/// SafetensorsSet::open_file throws, Error(unsupported) for other element types.
 std::vector<DumpDifference> diff_dumps(const std::string& a, const std::string& b);
 
 }  // namespace lorikeet

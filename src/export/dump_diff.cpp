@@ -40,18 +40,25 @@ std::string sort_key(const std::string& name) {
 std::vector<float> values_of(const SafetensorsTensor& t, const std::string& file) {
   const std::optional<DType> dtype = to_dtype(t.type);
   if (!dtype || size_of(*dtype) > sizeof(float))
-    throw Error(ErrorKind::unsupported, fmt::format("tensor \"{}\" has type {}, only F32, BF16 and F16 are compared", t.name, name_of(t.type)), file);
+    throw Error(ErrorKind::unsupported,
+                fmt::format("tensor \"{}\" has type {}, only F32, BF16 and F16 are compared", t.name,
+                            name_of(t.type)),
+                file);
   const auto n = static_cast<size_t>(t.count());
   std::vector<float> out(n);
   for (size_t i = 0; i < n; ++i) {
-    if (*dtype == DType::f32) out[i] = reinterpret_cast<const float*>(t.data)[i];
-    else if (*dtype == DType::bf16) out[i] = to_float(reinterpret_cast<const Bf16*>(t.data)[i]);
-    else out[i] = to_float(reinterpret_cast<const F16*>(t.data)[i]);
+    if (*dtype == DType::f32)
+      out[i] = reinterpret_cast<const float*>(t.data)[i];
+    else if (*dtype == DType::bf16)
+      out[i] = to_float(reinterpret_cast<const Bf16*>(t.data)[i]);
+    else
+      out[i] = to_float(reinterpret_cast<const F16*>(t.data)[i]);
   }
   return out;
 }
 
-DumpDifference compare(const SafetensorsTensor& a, const SafetensorsTensor& b, const std::string& file_a, const std::string& file_b) {
+DumpDifference compare(const SafetensorsTensor& a, const SafetensorsTensor& b, const std::string& file_a,
+                       const std::string& file_b) {
   DumpDifference d;
   d.name = a.name;
   d.shape_a = a.shape;

@@ -18,25 +18,36 @@ constexpr int64_t kPartElements = int64_t{1} << 22;
 constexpr size_t kMaxSideFile = size_t{256} << 20;
 
 /// Files beside weights and config that a model folder may have and that stay true for any weights.
-constexpr const char* kSideFiles[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-                                      "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json"};
+constexpr const char* kSideFiles[] = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt",     "tokenizer.model",       "chat_template.jinja",     "chat_template.json"};
 
 [[noreturn]] void refuse_value(const ExpectedTensor& t, float value, int64_t row, int64_t col, DType dtype) {
-  throw Error(ErrorKind::unsupported, fmt::format("tensor \"{}\" holds {} at row {}, column {}, which {} cannot hold", t.name, value, row, col, name_of(dtype)), "",
-              std::isfinite(value) ? "use --dtype bfloat16 or float32" : "the adapter or the base is broken: its training diverged");
+  throw Error(ErrorKind::unsupported,
+              fmt::format("tensor \"{}\" holds {} at row {}, column {}, which {} cannot hold", t.name, value,
+                          row, col, name_of(dtype)),
+              "",
+              std::isfinite(value) ? "use --dtype bfloat16 or float32"
+                                   : "the adapter or the base is broken: its training diverged");
 }
 
 void round_row(const ExpectedTensor& t, int64_t row, const float* in, DType dtype, std::byte* out) {
   constexpr float kLargestF16 = 65504;
   for (int64_t k = 0; k < t.cols; ++k)
-    if (!std::isfinite(in[k]) || (dtype == DType::f16 && std::abs(in[k]) > kLargestF16)) refuse_value(t, in[k], row, k, dtype);
-  if (dtype == DType::bf16) std::transform(in, in + t.cols, reinterpret_cast<Bf16*>(out), [](float x) { return to_bf16(x); });
-  else if (dtype == DType::f16) std::transform(in, in + t.cols, reinterpret_cast<F16*>(out), [](float x) { return to_f16(x); });
-  else std::copy(in, in + t.cols, reinterpret_cast<float*>(out));
+    if (!std::isfinite(in[k]) || (dtype == DType::f16 && std::abs(in[k]) > kLargestF16))
+      refuse_value(t, in[k], row, k, dtype);
+  if (dtype == DType::bf16)
+    std::transform(in, in + t.cols, reinterpret_cast<Bf16*>(out), [](float x) { return to_bf16(x); });
+  else if (dtype == DType::f16)
+    std::transform(in, in + t.cols, reinterpret_cast<F16*>(out), [](float x) { return to_f16(x); });
+  else
+    std::copy(in, in + t.cols, reinterpret_cast<float*>(out));
 }
 
-void write_tensor(const ExpectedTensor& t, DType dtype, const RowReader& rows, ThreadPool& threads, ShardedSafetensorsWriter& writer) {
-  const int64_t step = std::max<int64_t>(1, kPartElements / t.cols), lines = std::max<int64_t>(1, step / (4 * threads.size()));
+void write_tensor(const ExpectedTensor& t, DType dtype, const RowReader& rows, ThreadPool& threads,
+                  ShardedSafetensorsWriter& writer) {
+  const int64_t step = std::max<int64_t>(1, kPartElements / t.cols),
+                lines = std::max<int64_t>(1, step / (4 * threads.size()));
   const size_t row_bytes = static_cast<size_t>(t.cols) * size_of(dtype);
   std::vector<std::byte> part(static_cast<size_t>(std::min(step, t.rows)) * row_bytes);
   std::vector<float> wide(static_cast<size_t>(std::min(step, t.rows) * t.cols));
@@ -46,18 +57,21 @@ void write_tensor(const ExpectedTensor& t, DType dtype, const RowReader& rows, T
       const int64_t begin = item * lines, end = std::min(n, begin + lines);
       rows(t, first + begin, first + end, wide.data() + begin * t.cols);
       for (int64_t i = begin; i < end; ++i)
-        round_row(t, first + i, wide.data() + i * t.cols, dtype, part.data() + static_cast<size_t>(i) * row_bytes);
+        round_row(t, first + i, wide.data() + i * t.cols, dtype,
+                  part.data() + static_cast<size_t>(i) * row_bytes);
     });
     writer.write(t.name, std::span<const std::byte>(part.data(), static_cast<size_t>(n) * row_bytes));
   }
 }
 
-uint64_t write_weights(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows, ThreadPool& threads) {
+uint64_t write_weights(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows,
+                       ThreadPool& threads) {
   std::vector<SafetensorsEntry> entries;
   uint64_t bytes = 0;
   for (const SourceTensor& s : like.tensors()) {
     const ExpectedTensor& t = s.expected;
-    entries.push_back({t.name, to_safetensors_type(dtype), t.role == TensorRole::vector ? std::vector{t.cols} : std::vector{t.rows, t.cols}});
+    entries.push_back({t.name, to_safetensors_type(dtype),
+                       t.role == TensorRole::vector ? std::vector{t.cols} : std::vector{t.rows, t.cols}});
     bytes += bytes_of(entries.back());
   }
   ShardedSafetensorsWriter writer(folder, entries);
@@ -73,7 +87,8 @@ void copy_side_files(const std::string& from, const std::string& to) {
   std::error_code ignored;
   for (const char* name : kSideFiles) {
     const fs::path source = fs::path(from) / name;
-    if (fs::is_regular_file(source, ignored)) write_file_atomic((fs::path(to) / name).string(), read_text_file(source.string(), kMaxSideFile));
+    if (fs::is_regular_file(source, ignored))
+      write_file_atomic((fs::path(to) / name).string(), read_text_file(source.string(), kMaxSideFile));
   }
 }
 
@@ -88,12 +103,16 @@ Json dense_config(const Json& config, DType dtype) {
   return c;
 }
 
-uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows, ThreadPool& threads) {
+uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows,
+                        ThreadPool& threads) {
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
   write_file_atomic(in("config.json"), to_text(dense_config(like.config().json(), dtype), 2) + "\n");
-  if (!like.generation_config().empty()) write_file_atomic(in("generation_config.json"), to_text(like.generation_config(), 2) + "\n");
-  if (like.is_gguf()) write_hf_tokenizer(folder, like);
-  else copy_side_files(like.path(), folder);
+  if (!like.generation_config().empty())
+    write_file_atomic(in("generation_config.json"), to_text(like.generation_config(), 2) + "\n");
+  if (like.is_gguf())
+    write_hf_tokenizer(folder, like);
+  else
+    copy_side_files(like.path(), folder);
   return write_weights(folder, like, dtype, rows, threads);
 }
 

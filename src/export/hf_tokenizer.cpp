@@ -11,9 +11,18 @@ namespace lorikeet {
 
 namespace {
 
-enum TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum TokenType : int32_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
-int32_t type_of(const GgufTokenizerSource& s, size_t id) { return id < s.token_types.size() ? s.token_types[id] : kNormal; }
+int32_t type_of(const GgufTokenizerSource& s, size_t id) {
+  return id < s.token_types.size() ? s.token_types[id] : kNormal;
+}
 
 /// U+2581, which stands for a space in SentencePiece vocabularies.
 constexpr const char* kSpaceMark = "\xE2\x96\x81";
@@ -23,8 +32,13 @@ Json added_tokens(const GgufTokenizerSource& s) {
   for (size_t id = 0; id < s.tokens.size(); ++id) {
     const int32_t type = type_of(s, id);
     if (type != kControl && type != kUserDefined && type != kUnknown) continue;
-    list.push_back({{"id", id}, {"content", s.tokens[id]}, {"single_word", false}, {"lstrip", false}, {"rstrip", false},
-                    {"normalized", false}, {"special", type != kUserDefined}});
+    list.push_back({{"id", id},
+                    {"content", s.tokens[id]},
+                    {"single_word", false},
+                    {"lstrip", false},
+                    {"rstrip", false},
+                    {"normalized", false},
+                    {"special", type != kUserDefined}});
   }
   return list;
 }
@@ -34,40 +48,60 @@ Json vocabulary(const GgufTokenizerSource& s) {
   Json::object_t vocab;
   vocab.reserve(s.tokens.size());
   for (size_t id = 0; id < s.tokens.size(); ++id)
-    if (type_of(s, id) != kUnused) vocab.push_back({s.tokens[id], id});  // not emplace: it searches for the key
+    if (type_of(s, id) != kUnused)
+      vocab.push_back({s.tokens[id], id});  // not emplace: it searches for the key
   return vocab;
 }
 
 Json bpe_model(const GgufTokenizerSource& s, Json merges) {
-  return {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr}, {"end_of_word_suffix", nullptr},
-          {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", false}, {"vocab", vocabulary(s)}, {"merges", std::move(merges)}};
+  return {{"type", "BPE"},
+          {"dropout", nullptr},
+          {"unk_token", nullptr},
+          {"continuing_subword_prefix", nullptr},
+          {"end_of_word_suffix", nullptr},
+          {"fuse_unk", false},
+          {"byte_fallback", false},
+          {"ignore_merges", false},
+          {"vocab", vocabulary(s)},
+          {"merges", std::move(merges)}};
 }
 
 /// Puts BOS in front where encoding with special tokens does.
 Json bos_template(const GgufTokenizerSource& s) {
   const std::string& bos = s.tokens[static_cast<size_t>(*s.bos_id)];
   const auto special = [&](int type) { return Json{{"SpecialToken", {{"id", bos}, {"type_id", type}}}}; };
-  const auto text = [](const char* id, int type) { return Json{{"Sequence", {{"id", id}, {"type_id", type}}}}; };
+  const auto text = [](const char* id, int type) {
+    return Json{{"Sequence", {{"id", id}, {"type_id", type}}}};
+  };
   return {{"type", "TemplateProcessing"},
           {"single", Json::array({special(0), text("A", 0)})},
           {"pair", Json::array({special(0), text("A", 0), special(1), text("B", 1)})},
-          {"special_tokens", {{bos, {{"id", bos}, {"ids", Json::array({*s.bos_id})}, {"tokens", Json::array({bos})}}}}}};
+          {"special_tokens",
+           {{bos, {{"id", bos}, {"ids", Json::array({*s.bos_id})}, {"tokens", Json::array({bos})}}}}}};
 }
 
 Json byte_level(bool add_prefix_space, bool trim_offsets, bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"trim_offsets", trim_offsets}, {"use_regex", use_regex}};
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", add_prefix_space},
+          {"trim_offsets", trim_offsets},
+          {"use_regex", use_regex}};
 }
 
 Json byte_level_tokenizer(const GgufTokenizerSource& s) {
-  const text::GgufPre pre = text::make_gguf_pre(s.pre.empty() ? "default" : s.pre, s.file + ", tokenizer.ggml.pre");
+  const text::GgufPre pre =
+      text::make_gguf_pre(s.pre.empty() ? "default" : s.pre, s.file + ", tokenizer.ggml.pre");
   Json steps = Json::array();
   for (const std::string& pattern : pre.patterns)
-    steps.push_back({{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
+    steps.push_back(
+        {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
   steps.push_back(byte_level(false, true, false));
   Json model = bpe_model(s, s.merges);
   model["ignore_merges"] = pre.ignore_merges;
   const bool add_bos = s.add_bos.value_or(pre.add_bos) && s.bos_id;
-  return {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added_tokens(s)},
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", added_tokens(s)},
           {"normalizer", pre.nfc ? Json{{"type", "NFC"}} : Json(nullptr)},
           {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}}},
           {"post_processor", add_bos ? bos_template(s) : byte_level(true, false, true)},
@@ -75,15 +109,17 @@ Json byte_level_tokenizer(const GgufTokenizerSource& s) {
           {"model", std::move(model)}};
 }
 
-/// SentencePiece joins the neighbours whose union has the best score. As a list of merges that is every way to cut a
-/// token in two tokens, by falling score; of equal ones the shorter left part first, as the official converter does.
+/// SentencePiece joins the neighbours whose union has the best score. As a list of merges that is every way
+/// to cut a token in two tokens, by falling score; of equal ones the shorter left part first, as the official
+/// converter does.
 Json merges_by_score(const GgufTokenizerSource& s) {
   struct Cut {
     float score;
     size_t token, at;
   };
   if (s.scores.size() != s.tokens.size())
-    throw Error(ErrorKind::format, fmt::format("{} scores for {} tokens", s.scores.size(), s.tokens.size()), s.file + ", tokenizer.ggml.scores");
+    throw Error(ErrorKind::format, fmt::format("{} scores for {} tokens", s.scores.size(), s.tokens.size()),
+                s.file + ", tokenizer.ggml.scores");
   constexpr size_t kLongest = 512;
   std::unordered_map<std::string_view, size_t> ids;
   for (size_t id = 0; id < s.tokens.size(); ++id) ids[s.tokens[id]] = id;
@@ -93,11 +129,13 @@ Json merges_by_score(const GgufTokenizerSource& s) {
     const int32_t type = type_of(s, id);
     if ((type != kNormal && type != kUserDefined) || token.size() > kLongest) continue;
     for (size_t at = 1; at < token.size(); ++at)
-      if ((token[at] & 0xC0) != 0x80 && ids.contains(token.substr(0, at)) && ids.contains(token.substr(at))) cuts.push_back({s.scores[id], id, at});
+      if ((token[at] & 0xC0) != 0x80 && ids.contains(token.substr(0, at)) && ids.contains(token.substr(at)))
+        cuts.push_back({s.scores[id], id, at});
   }
   std::stable_sort(cuts.begin(), cuts.end(), [](const Cut& a, const Cut& b) { return a.score > b.score; });
   Json merges = Json::array();
-  for (const Cut& c : cuts) merges.push_back(Json::array({s.tokens[c.token].substr(0, c.at), s.tokens[c.token].substr(c.at)}));
+  for (const Cut& c : cuts)
+    merges.push_back(Json::array({s.tokens[c.token].substr(0, c.at), s.tokens[c.token].substr(c.at)}));
   return merges;
 }
 
@@ -107,14 +145,20 @@ Json sentencepiece_tokenizer(const GgufTokenizerSource& s) {
   Json normalizers = Json::array();
   if (prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpaceMark}});
   normalizers.push_back(to_mark);
-  Json decoders = Json::array({{{"type", "Replace"}, {"pattern", {{"String", kSpaceMark}}}, {"content", " "}}, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}});
+  Json decoders = Json::array({{{"type", "Replace"}, {"pattern", {{"String", kSpaceMark}}}, {"content", " "}},
+                               {{"type", "ByteFallback"}},
+                               {{"type", "Fuse"}}});
   if (prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   Json model = bpe_model(s, merges_by_score(s));
   model["byte_fallback"] = true;
   model["fuse_unk"] = true;
-  if (s.unk_id && static_cast<size_t>(*s.unk_id) < s.tokens.size()) model["unk_token"] = s.tokens[static_cast<size_t>(*s.unk_id)];
+  if (s.unk_id && static_cast<size_t>(*s.unk_id) < s.tokens.size())
+    model["unk_token"] = s.tokens[static_cast<size_t>(*s.unk_id)];
   const bool add_bos = s.add_bos.value_or(true) && s.bos_id;
-  return {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added_tokens(s)},
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", added_tokens(s)},
           {"normalizer", {{"type", "Sequence"}, {"normalizers", std::move(normalizers)}}},
           {"pre_tokenizer", nullptr},
           {"post_processor", add_bos ? bos_template(s) : Json(nullptr)},
@@ -128,8 +172,12 @@ struct Kind {
 };
 constexpr Kind kKinds[] = {{"gpt2", byte_level_tokenizer}, {"llama", sentencepiece_tokenizer}};
 
-constexpr const char* kSamples[] = {"Hello, world!", "  two  spaces\n\nand 12345 numbers, it's 3.14\t!", "na\u00efve caf\u00e9 \u4f60\u597d \U0001F600", "x",
-                                    "def f(x):\n    return x**2  # square\n", ""};
+constexpr const char* kSamples[] = {"Hello, world!",
+                                    "  two  spaces\n\nand 12345 numbers, it's 3.14\t!",
+                                    "na\u00efve caf\u00e9 \u4f60\u597d \U0001F600",
+                                    "x",
+                                    "def f(x):\n    return x**2  # square\n",
+                                    ""};
 
 void check_same_ids(const Tokenizer& original, const Tokenizer& written, const std::string& file) {
   std::vector<std::string> texts(std::begin(kSamples), std::end(kSamples));
@@ -137,7 +185,9 @@ void check_same_ids(const Tokenizer& original, const Tokenizer& written, const s
   for (const std::string& text : texts)
     for (const bool special : {false, true})
       if (original.encode(text, special) != written.encode(text, special))
-        throw Error(ErrorKind::internal, fmt::format("the tokenizer.json made from the GGUF file gives other ids for \"{}\"", text), file);
+        throw Error(
+            ErrorKind::internal,
+            fmt::format("the tokenizer.json made from the GGUF file gives other ids for \"{}\"", text), file);
 }
 
 }  // namespace
@@ -145,14 +195,18 @@ void check_same_ids(const Tokenizer& original, const Tokenizer& written, const s
 Json hf_tokenizer_json(const GgufTokenizerSource& s) {
   for (const Kind& k : kKinds)
     if (s.model == k.model) return k.make(s);
-  throw Error(ErrorKind::unsupported, fmt::format("tokenizer model '{}' cannot be written as tokenizer.json", s.model), s.file + ", tokenizer.ggml.model",
-              "supported: gpt2, llama");
+  throw Error(ErrorKind::unsupported,
+              fmt::format("tokenizer model '{}' cannot be written as tokenizer.json", s.model),
+              s.file + ", tokenizer.ggml.model", "supported: gpt2, llama");
 }
 
 Json hf_tokenizer_config(const GgufTokenizerSource& s, int64_t max_positions) {
-  Json c = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}, {"model_max_length", max_positions}};
+  Json c = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+            {"clean_up_tokenization_spaces", false},
+            {"model_max_length", max_positions}};
   const auto add = [&](const char* key, const std::optional<int32_t>& id) {
-    if (id && *id >= 0 && static_cast<size_t>(*id) < s.tokens.size()) c[key] = s.tokens[static_cast<size_t>(*id)];
+    if (id && *id >= 0 && static_cast<size_t>(*id) < s.tokens.size())
+      c[key] = s.tokens[static_cast<size_t>(*id)];
   };
   add("bos_token", s.bos_id);
   add("eos_token", s.eos_id);
@@ -165,8 +219,10 @@ Json hf_tokenizer_config(const GgufTokenizerSource& s, int64_t max_positions) {
 void write_hf_tokenizer(const std::string& folder, const ModelFiles& gguf) {
   const GgufTokenizerSource s = gguf.gguf_tokenizer();
   const auto in = [&](const char* name) { return (std::filesystem::path(folder) / name).string(); };
-  write_file_atomic(in("tokenizer.json"), s.huggingface_json ? *s.huggingface_json : to_text(hf_tokenizer_json(s), 2) + "\n");
-  write_file_atomic(in("tokenizer_config.json"), to_text(hf_tokenizer_config(s, gguf.spec().max_position_embeddings), 2) + "\n");
+  write_file_atomic(in("tokenizer.json"),
+                    s.huggingface_json ? *s.huggingface_json : to_text(hf_tokenizer_json(s), 2) + "\n");
+  write_file_atomic(in("tokenizer_config.json"),
+                    to_text(hf_tokenizer_config(s, gguf.spec().max_position_embeddings), 2) + "\n");
   if (s.chat_template) write_file_atomic(in("chat_template.jinja"), *s.chat_template);
   check_same_ids(gguf.tokenizer(), Tokenizer::from_folder(folder), gguf.path());
 }

@@ -24,10 +24,12 @@ std::vector<float> logits_of(const Model& model, const std::vector<int32_t>& ids
   batch.rows = {&span, 1};
   const Shape shape{n, model.head.w.rows};
   Arena plan = Arena::dry();
-  Decoder(model, Stream{Device::cpu, &threads, &plan}).logits(batch, {}, {}, positions, TensorView(nullptr, shape, DType::f32));
+  Decoder(model, Stream{Device::cpu, &threads, &plan})
+      .logits(batch, {}, {}, positions, TensorView(nullptr, shape, DType::f32));
   Arena arena(plan.high_water());
   std::vector<float> out(static_cast<size_t>(shape.count()));
-  Decoder(model, Stream{Device::cpu, &threads, &arena}).logits(batch, {}, {}, positions, TensorView(out.data(), shape, DType::f32));
+  Decoder(model, Stream{Device::cpu, &threads, &arena})
+      .logits(batch, {}, {}, positions, TensorView(out.data(), shape, DType::f32));
   return out;
 }
 
@@ -60,14 +62,16 @@ struct Sums {
 
 }  // namespace
 
-LogitDifference compare_logits(const Model& reference, const Model& other, const std::vector<std::vector<int32_t>>& rows, ThreadPool& threads) {
+LogitDifference compare_logits(const Model& reference, const Model& other,
+                               const std::vector<std::vector<int32_t>>& rows, ThreadPool& threads) {
   LORIKEET_CHECK(reference.spec.vocab_size == other.spec.vocab_size);
   Sums sums;
   LogitDifference d;
   const auto vocab = static_cast<size_t>(reference.spec.vocab_size);
   for (const std::vector<int32_t>& ids : rows) {
     const std::vector<float> a = logits_of(reference, ids, threads), b = logits_of(other, ids, threads);
-    for (size_t t = 0; t < ids.size(); ++t) sums.add(std::span(a).subspan(t * vocab, vocab), std::span(b).subspan(t * vocab, vocab));
+    for (size_t t = 0; t < ids.size(); ++t)
+      sums.add(std::span(a).subspan(t * vocab, vocab), std::span(b).subspan(t * vocab, vocab));
     d.tokens += static_cast<int64_t>(ids.size());
   }
   const double count = static_cast<double>(d.tokens) * static_cast<double>(vocab);
@@ -84,8 +88,9 @@ std::vector<std::vector<int32_t>> sample_rows(const ModelFiles& files) {
   std::vector<std::vector<int32_t>> rows;
   try {
     const Tokenizer tokenizer = files.tokenizer();
-    for (const char* text : {"The capital of France is Paris, and the capital of Italy is", "def add(a, b):\n    return a + b\n",
-                             "Question: what is 12 times 7?\nAnswer: 84. Remind me to call Anna at 7:30 tomorrow."}) {
+    for (const char* text :
+         {"The capital of France is Paris, and the capital of Italy is", "def add(a, b):\n    return a + b\n",
+          "Question: what is 12 times 7?\nAnswer: 84. Remind me to call Anna at 7:30 tomorrow."}) {
       std::vector<int32_t> ids = tokenizer.encode(text, true);
       std::erase_if(ids, [&](int32_t id) { return id >= files.spec().vocab_size; });
       ids.resize(std::min(ids.size(), static_cast<size_t>(longest)));
@@ -98,7 +103,8 @@ std::vector<std::vector<int32_t>> sample_rows(const ModelFiles& files) {
   for (const int64_t length : {int64_t{7}, longest}) {
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < std::min(length, longest); ++i)
-      ids.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(length * 1000 + i), static_cast<uint64_t>(files.spec().vocab_size))));
+      ids.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(length * 1000 + i),
+                                                      static_cast<uint64_t>(files.spec().vocab_size))));
     rows.push_back(std::move(ids));
   }
   return rows;

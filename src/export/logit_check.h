@@ -17,9 +17,10 @@ struct LogitDifference {
   int64_t tokens = 0;
 };
 
-/// Compares all logits over `rows` of token ids. Both models compute in f32 (or bf16, as built) and have the same
-/// vocabulary; a result that is not finite makes every figure infinite.
-LogitDifference compare_logits(const Model& reference, const Model& other, const std::vector<std::vector<int32_t>>& rows, ThreadPool& threads);
+/// Compares all logits over `rows` of token ids. Both models compute in f32 (or bf16, as built) and have the
+/// same vocabulary; a result that is not finite makes every figure infinite.
+LogitDifference compare_logits(const Model& reference, const Model& other,
+                               const std::vector<std::vector<int32_t>>& rows, ThreadPool& threads);
 
 /// Rows of token ids to try a model on: short texts where the model has a tokenizer, and ids drawn at random.
 std::vector<std::vector<int32_t>> sample_rows(const ModelFiles& files);

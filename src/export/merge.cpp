@@ -18,7 +18,8 @@ class MergedRows {
     // All weights are brought up here: the reader itself is called from several threads.
     for (const SourceTensor& s : base.files().tensors()) {
       const ExpectedTensor& t = s.expected;
-      weights_[t.name] = t.role == TensorRole::vector ? Weight::dense(base.vector(t.name, t.cols)) : base.matrix(t.name, t.rows, t.cols);
+      weights_[t.name] = t.role == TensorRole::vector ? Weight::dense(base.vector(t.name, t.cols))
+                                                      : base.matrix(t.name, t.rows, t.cols);
     }
   }
   void operator()(const ExpectedTensor& t, int64_t first, int64_t last, float* out) const {
@@ -35,7 +36,8 @@ class MergedRows {
 struct Runnable {
   TrainableStore store{DType::f32};
   Model model;
-  Runnable(const ModelSpec& spec, WeightSource& source, int64_t positions, const AdapterSum* adapters, ThreadPool& threads) {
+  Runnable(const ModelSpec& spec, WeightSource& source, int64_t positions, const AdapterSum* adapters,
+           ThreadPool& threads) {
     ModelOptions options;
     options.positions = positions;
     if (adapters) options.adapters = adapters->choices();
@@ -66,7 +68,10 @@ void check_weights(const ModelFiles& written, const MergedRows& rows, DType dtyp
       decode_rows(found, first, last, 0, t.cols, got.data(), t.cols);
       for (size_t i = 0; i < got.size(); ++i)
         if (got[i] != round_to(wanted[i], dtype))
-          throw Error(ErrorKind::internal, fmt::format("tensor \"{}\" was written as {}, not {}", t.name, got[i], round_to(wanted[i], dtype)), s.file);
+          throw Error(ErrorKind::internal,
+                      fmt::format("tensor \"{}\" was written as {}, not {}", t.name, got[i],
+                                  round_to(wanted[i], dtype)),
+                      s.file);
     });
     written.release(s);
   }
@@ -88,7 +93,7 @@ LoadOptions original_base(const ModelFiles& files) {
 
 double merge_bound(DType dtype, int64_t layers) {
   const double u = dtype == DType::bf16 ? 0x1p-9 : dtype == DType::f16 ? 0x1p-12 : 0x1p-25;
-  return 8 * std::max(u, 0x1p-20) * std::sqrt(7.0 * static_cast<double>(layers));
+  return 4 * std::max(u, 0x1p-20) * std::sqrt(7.0 * static_cast<double>(layers));
 }
 
 MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPool& threads) {
@@ -117,8 +122,9 @@ MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPo
   report.bound = merge_bound(report.dtype, files.spec().num_hidden_layers);
   if (!(report.difference.relative <= report.bound))
     throw Error(ErrorKind::internal,
-                fmt::format("the written model's logits differ by {:.3g} of their size from base + adapter, rounding to {} explains {:.3g}", report.difference.relative,
-                            name_of(report.dtype), report.bound),
+                fmt::format("the written model's logits differ by {:.3g} of their size from base + adapter, "
+                            "rounding to {} explains {:.3g}",
+                            report.difference.relative, name_of(report.dtype), report.bound),
                 request.output, "nothing was written; please report this");
   folder.commit();
   return report;

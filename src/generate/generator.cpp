@@ -15,15 +15,21 @@ constexpr size_t kMaxRows = 128;
 /// Chooses the next token of each scored row and hands it out; false if the callback ends the run.
 class Chooser {
  public:
-  Chooser(const GenerateOptions& options, const TokenCallback& on_token, ThreadPool& threads, std::vector<Completion>& completions)
-      : options_(options), on_token_(on_token), threads_(threads), completions_(completions), scratch_(static_cast<size_t>(threads.size())) {}
+  Chooser(const GenerateOptions& options, const TokenCallback& on_token, ThreadPool& threads,
+          std::vector<Completion>& completions)
+      : options_(options),
+        on_token_(on_token),
+        threads_(threads),
+        completions_(completions),
+        scratch_(static_cast<size_t>(threads.size())) {}
 
   bool choose(TensorView logits, std::span<const size_t> scored, std::vector<LiveRow>& rows) {
     chosen_.assign(scored.size(), 0);
     threads_.for_each(static_cast<int64_t>(scored.size()), [&](int64_t i, int thread) {
       const LiveRow& row = rows[scored[static_cast<size_t>(i)]];
-      chosen_[static_cast<size_t>(i)] = sample({logits.row<float>(i), static_cast<size_t>(logits.cols)}, options_.sampling, row.prompt,
-                                               row.ids.size(), scratch_[static_cast<size_t>(thread)]);
+      chosen_[static_cast<size_t>(i)] =
+          sample({logits.row<float>(i), static_cast<size_t>(logits.cols)}, options_.sampling, row.prompt,
+                 row.ids.size(), scratch_[static_cast<size_t>(thread)]);
     });
     for (size_t i = 0; i < scored.size(); ++i)
       if (!accept(rows[scored[i]], chosen_[i])) return false;
@@ -35,7 +41,8 @@ class Chooser {
     Completion& c = completions_[row.prompt];
     row.ids.push_back(id);
     c.ids.push_back(id);
-    const bool stops = std::find(options_.stop_ids.begin(), options_.stop_ids.end(), id) != options_.stop_ids.end();
+    const bool stops =
+        std::find(options_.stop_ids.begin(), options_.stop_ids.end(), id) != options_.stop_ids.end();
     if (stops || static_cast<int64_t>(row.ids.size()) >= row.limit) {
       row.live = false;
       c.finish_reason = stops ? FinishReason::stop : FinishReason::length;
@@ -58,8 +65,8 @@ Generator::Generator(const Model& model, ThreadPool& threads, size_t memory_budg
   LORIKEET_CHECK(stat_dtype(model.compute) == DType::f32);
 }
 
-std::vector<Completion> Generator::run(std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options,
-                                       const TokenCallback& on_token) {
+std::vector<Completion> Generator::run(std::span<const std::vector<int32_t>> prompts,
+                                       const GenerateOptions& options, const TokenCallback& on_token) {
   check(prompts, options);
   std::vector<Completion> completions(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -74,21 +81,28 @@ std::vector<Completion> Generator::run(std::span<const std::vector<int32_t>> pro
 void Generator::check(std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options) const {
   validate(options.sampling);
   if (options.max_new_tokens < 1)
-    throw Error(ErrorKind::usage, fmt::format("max_new_tokens is {}, it must be 1 or more", options.max_new_tokens));
+    throw Error(ErrorKind::usage,
+                fmt::format("max_new_tokens is {}, it must be 1 or more", options.max_new_tokens));
   const int64_t positions = std::min(model_.spec.max_position_embeddings, model_.rope_cos.rows);
   for (size_t i = 0; i < prompts.size(); ++i) {
     const std::string where = fmt::format("prompt {}", i + 1);
     const auto length = static_cast<int64_t>(prompts[i].size());
     if (length == 0)
-      throw Error(ErrorKind::usage, "the prompt has no tokens", where, "give at least one character, or a model that puts BOS in front");
+      throw Error(ErrorKind::usage, "the prompt has no tokens", where,
+                  "give at least one character, or a model that puts BOS in front");
     if (options.max_new_tokens > positions || length > positions - options.max_new_tokens)
       throw Error(ErrorKind::usage,
-                  fmt::format("{} prompt tokens and {} new ones are more than the model's {} positions", length, options.max_new_tokens, positions),
-                  where, fmt::format("shorten the prompt, or --max-new-tokens {}", std::max<int64_t>(1, positions - length)));
+                  fmt::format("{} prompt tokens and {} new ones are more than the model's {} positions",
+                              length, options.max_new_tokens, positions),
+                  where,
+                  fmt::format("shorten the prompt, or --max-new-tokens {}",
+                              std::max<int64_t>(1, positions - length)));
     for (const int32_t id : prompts[i])
       if (id < 0 || id >= model_.spec.vocab_size)
-        throw Error(ErrorKind::usage, fmt::format("token id {} is outside the model's vocabulary of {}", id, model_.spec.vocab_size), where,
-                    "the tokenizer does not belong to this model");
+        throw Error(
+            ErrorKind::usage,
+            fmt::format("token id {} is outside the model's vocabulary of {}", id, model_.spec.vocab_size),
+            where, "the tokenizer does not belong to this model");
   }
 }
 
@@ -100,16 +114,20 @@ size_t Generator::bytes_for(std::span<const int64_t> lengths, int64_t max_new_to
   return cache_bytes(model_, positions) + logits + plan_arena(model_, threads_, device_, std::move(rows));
 }
 
-std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vector<int32_t>> prompts, int64_t max_new_tokens) const {
+std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vector<int32_t>> prompts,
+                                                        int64_t max_new_tokens) const {
   std::vector<size_t> order(prompts.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return prompts[a].size() > prompts[b].size(); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return prompts[a].size() > prompts[b].size(); });
   std::vector<int64_t> lengths;
   for (const size_t i : order) lengths.push_back(static_cast<int64_t>(prompts[i].size()));
 
   std::vector<std::vector<size_t>> groups;
   for (size_t first = 0; first < order.size();) {
-    const auto bytes = [&](size_t n) { return bytes_for(std::span(lengths).subspan(first, n), max_new_tokens); };
+    const auto bytes = [&](size_t n) {
+      return bytes_for(std::span(lengths).subspan(first, n), max_new_tokens);
+    };
     size_t fits = std::min(kMaxRows, order.size() - first);
     if (bytes(fits) > budget_) {
       size_t too_many = fits;
@@ -120,16 +138,20 @@ std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vec
     }
     if (fits == 0)
       throw Error(ErrorKind::resource,
-                  fmt::format("{} prompt tokens and {} new ones need {} MiB, {} MiB are free", lengths[first], max_new_tokens, (bytes(1) >> 20) + 1, budget_ >> 20),
-                  fmt::format("prompt {}", order[first] + 1), "--max-new-tokens less, or a larger --memory-limit");
-    groups.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(first), order.begin() + static_cast<std::ptrdiff_t>(first + fits));
+                  fmt::format("{} prompt tokens and {} new ones need {} MiB, {} MiB are free", lengths[first],
+                              max_new_tokens, (bytes(1) >> 20) + 1, budget_ >> 20),
+                  fmt::format("prompt {}", order[first] + 1),
+                  "--max-new-tokens less, or a larger --memory-limit");
+    groups.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(first),
+                        order.begin() + static_cast<std::ptrdiff_t>(first + fits));
     first += fits;
   }
   return groups;
 }
 
-bool Generator::run_group(std::span<const size_t> group, std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options,
-                          const TokenCallback& on_token, std::vector<Completion>& completions) {
+bool Generator::run_group(std::span<const size_t> group, std::span<const std::vector<int32_t>> prompts,
+                          const GenerateOptions& options, const TokenCallback& on_token,
+                          std::vector<Completion>& completions) {
   std::vector<int64_t> lengths;
   for (const size_t i : group) lengths.push_back(static_cast<int64_t>(prompts[i].size()));
   std::vector<LiveRow> rows = rows_of_lengths(lengths, options.max_new_tokens);
@@ -140,7 +162,8 @@ bool Generator::run_group(std::span<const size_t> group, std::span<const std::ve
   const int64_t positions = rows.back().cache_begin + rows.back().limit - 1;
   const size_t logits_bytes = rows.size() * static_cast<size_t>(model_.head.w.rows) * sizeof(float);
   Arena arena(std::max<size_t>(plan_arena(model_, threads_, device_, rows), 1));
-  const Buffer cache_memory(cache_bytes(model_, positions), "key/value cache"), logits_memory(logits_bytes, "logits");
+  const Buffer cache_memory(cache_bytes(model_, positions), "key/value cache"),
+      logits_memory(logits_bytes, "logits");
   peak_bytes_ = std::max(peak_bytes_, arena.capacity() + cache_memory.size() + logits_bytes);
 
   const std::vector<KvCacheLayer> cache = cache_views(model_, positions, cache_memory);
@@ -148,7 +171,8 @@ bool Generator::run_group(std::span<const size_t> group, std::span<const std::ve
   Chooser chooser(options, on_token, threads_, completions);
   Feed feed;
   const auto step = [&] {
-    const TensorView logits(logits_memory.data(), {static_cast<int64_t>(feed.at().size()), model_.head.w.rows}, DType::f32);
+    const TensorView logits(logits_memory.data(),
+                            {static_cast<int64_t>(feed.at().size()), model_.head.w.rows}, DType::f32);
     decoder.logits(feed.batch(), cache, feed.cache_at(), feed.at(), logits);
     return logits;
   };

@@ -28,22 +28,23 @@ struct Completion {
   int64_t prompt_tokens = 0;
 };
 
-/// Called on the caller's thread for each new token (row is the prompt's index). Returning false ends the whole run:
-/// what is unfinished is `cancelled`.
+/// Called on the caller's thread for each new token (row is the prompt's index). Returning false ends the
+/// whole run: what is unfinished is `cancelled`.
 using TokenCallback = std::function<bool(size_t row, int32_t id)>;
 
-/// Goals: memory known before it is taken; prompts of any lengths together without padding; a row's draws depend on
-/// its own index and positions only. Non-goals: serving requests as they arrive, beam search.
+/// Goals: memory known before it is taken; prompts of any lengths together without padding; a row's draws
+/// depend on its own index and positions only. Non-goals: serving requests as they arrive, beam search.
 class Generator {
  public:
-  /// `memory_budget` bounds cache, activations and logits together, in bytes; rows that do not fit at once run in
-  /// groups. Model and threads must outlive the generator.
+  /// `memory_budget` bounds cache, activations and logits together, in bytes; rows that do not fit at once
+  /// run in groups. Model and threads must outlive the generator.
   Generator(const Model& model, ThreadPool& threads, size_t memory_budget, Device device = Device::cpu);
 
   /// Completes each prompt; results are in the order of the prompts.
   ///
-  /// Throws Error(usage) for an empty prompt, an id outside the vocabulary, or prompt + max_new_tokens beyond the
-  /// positions that the model or its rope table has; Error(resource) if a single row does not fit the budget.
+  /// Throws Error(usage) for an empty prompt, an id outside the vocabulary, or prompt + max_new_tokens beyond
+  /// the positions that the model or its rope table has; Error(resource) if a single row does not fit the
+  /// budget.
   std::vector<Completion> run(std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options,
                               const TokenCallback& on_token = {});
 
@@ -55,10 +56,12 @@ class Generator {
 
  private:
   /// Indices of prompts that run together, prompts of like length in one group.
-  std::vector<std::vector<size_t>> make_groups(std::span<const std::vector<int32_t>> prompts, int64_t max_new_tokens) const;
+  std::vector<std::vector<size_t>> make_groups(std::span<const std::vector<int32_t>> prompts,
+                                               int64_t max_new_tokens) const;
   /// False if the callback ended the run.
-  bool run_group(std::span<const size_t> group, std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options,
-                 const TokenCallback& on_token, std::vector<Completion>& completions);
+  bool run_group(std::span<const size_t> group, std::span<const std::vector<int32_t>> prompts,
+                 const GenerateOptions& options, const TokenCallback& on_token,
+                 std::vector<Completion>& completions);
   void check(std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options) const;
 
   const Model& model_;
@@ -69,6 +72,8 @@ class Generator {
 };
 
 /// Positions that the key/value cache of one row needs: the last new token is never fed back.
-constexpr int64_t cache_positions(int64_t prompt_length, int64_t max_new_tokens) { return prompt_length + max_new_tokens - 1; }
+constexpr int64_t cache_positions(int64_t prompt_length, int64_t max_new_tokens) {
+  return prompt_length + max_new_tokens - 1;
+}
 
 }  // namespace lorikeet

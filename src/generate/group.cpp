@@ -12,7 +12,8 @@ TensorView logits_view(const Model& model, size_t rows, void* data) {
 
 /// One dry call of the decoder over `feed`.
 void run_dry(Decoder& decoder, const Model& model, std::span<const KvCacheLayer> cache, const Feed& feed) {
-  decoder.logits(feed.batch(), cache, feed.cache_at(), feed.at(), logits_view(model, feed.at().size(), nullptr));
+  decoder.logits(feed.batch(), cache, feed.cache_at(), feed.at(),
+                 logits_view(model, feed.at().size(), nullptr));
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ void Feed::add(const LiveRow& row, size_t index, int64_t count) {
     positions_.push_back(static_cast<int32_t>(i));
     cache_at_.push_back(static_cast<int32_t>(row.cache_begin + i));
   }
-  spans_.push_back({begin, static_cast<int32_t>(count), static_cast<int32_t>(row.cache_begin), static_cast<int32_t>(row.fed + count)});
+  spans_.push_back({begin, static_cast<int32_t>(count), static_cast<int32_t>(row.cache_begin),
+                    static_cast<int32_t>(row.fed + count)});
   if (row.fed + count < static_cast<int64_t>(row.ids.size())) return;
   at_.push_back(static_cast<int32_t>(tokens()) - 1);
   scored_.push_back(index);
@@ -88,8 +90,10 @@ size_t plan_arena(const Model& model, ThreadPool& threads, Device device, std::v
     r.ids.resize(static_cast<size_t>(r.limit - 1));
     r.fed = r.limit - 2;
   }
-  // Rows end at any time, and fewer rows may choose a kernel that wants more memory: every number of them is tried.
-  std::stable_sort(rows.begin(), rows.end(), [](const LiveRow& a, const LiveRow& b) { return a.limit > b.limit; });
+  // Rows end at any time, and fewer rows may choose a kernel that wants more memory: every number of them is
+  // tried.
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const LiveRow& a, const LiveRow& b) { return a.limit > b.limit; });
   for (size_t n = rows.size(); n > 0; --n) {
     feed.clear();
     for (size_t i = 0; i < n; ++i)
@@ -100,7 +104,8 @@ size_t plan_arena(const Model& model, ThreadPool& threads, Device device, std::v
 }
 
 size_t cache_bytes(const Model& model, int64_t positions) {
-  return 2 * model.blocks.size() * static_cast<size_t>(positions * model.spec.kv_size()) * size_of(model.compute);
+  return 2 * model.blocks.size() * static_cast<size_t>(positions * model.spec.kv_size()) *
+         size_of(model.compute);
 }
 
 std::vector<KvCacheLayer> cache_views(const Model& model, int64_t positions, const Buffer& memory) {

@@ -1,5 +1,6 @@
 #pragma once
-// One group of prompts that is generated together: the cache, the batches fed to the decoder, the arena they need.
+// One group of prompts that is generated together: the cache, the batches fed to the decoder, the arena they
+// need.
 #include <vector>
 
 #include "core/buffer.h"
@@ -13,11 +14,11 @@ constexpr int64_t kPrefillTokens = 1024;
 
 /// A row while it is generated.
 struct LiveRow {
-  size_t prompt = 0;         ///< index into the prompts
-  std::vector<int32_t> ids;  ///< prompt, then what was generated
+  size_t prompt = 0;                     ///< index into the prompts
+  std::vector<int32_t> ids;              ///< prompt, then what was generated
   int64_t prompt_length = 0, limit = 0;  ///< limit: largest size of ids
-  int64_t cache_begin = 0;   ///< first of its rows in the cache
-  int64_t fed = 0;           ///< ids that the cache holds
+  int64_t cache_begin = 0;               ///< first of its rows in the cache
+  int64_t fed = 0;                       ///< ids that the cache holds
   bool live = true;
 };
 
@@ -32,8 +33,8 @@ class Feed {
   int64_t tokens() const { return static_cast<int64_t>(tokens_.size()); }
   MicroBatch batch() const;
   std::span<const int32_t> cache_at() const { return cache_at_; }
-  std::span<const int32_t> at() const { return at_; }             ///< tokens whose logits are wanted
-  std::span<const size_t> scored() const { return scored_; }      ///< the rows they belong to
+  std::span<const int32_t> at() const { return at_; }         ///< tokens whose logits are wanted
+  std::span<const size_t> scored() const { return scored_; }  ///< the rows they belong to
 
  private:
   std::vector<int32_t> tokens_, positions_, cache_at_, at_;
@@ -41,7 +42,8 @@ class Feed {
   std::vector<size_t> scored_;
 };
 
-/// Fills `feed` with the next prompt tokens of rows that have some, at most kPrefillTokens; false if there are none.
+/// Fills `feed` with the next prompt tokens of rows that have some, at most kPrefillTokens; false if there
+/// are none.
 bool next_prefill(const std::vector<LiveRow>& rows, Feed& feed, std::vector<int64_t>& counts);
 
 /// Most arena bytes that prefilling these rows and stepping any number of them takes, by a dry run.

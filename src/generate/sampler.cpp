@@ -43,7 +43,8 @@ void validate(const SamplingOptions& o) {
   const auto refuse = [](const char* name, const std::string& value, const char* range) {
     throw Error(ErrorKind::usage, fmt::format("{} is {}, it must be {}", name, value, range));
   };
-  if (!(o.temperature >= 0) || std::isinf(o.temperature)) refuse("temperature", fmt::format("{}", o.temperature), "0 or more");
+  if (!(o.temperature >= 0) || std::isinf(o.temperature))
+    refuse("temperature", fmt::format("{}", o.temperature), "0 or more");
   if (!(o.top_p > 0 && o.top_p <= 1)) refuse("top_p", fmt::format("{}", o.top_p), "above 0 and at most 1");
   if (o.top_k < 0) refuse("top_k", fmt::format("{}", o.top_k), "0 or more");
 }

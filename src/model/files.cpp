@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 /// Answers build_model with shapes only and writes down what it asked for.
 class Collector : public WeightSource {
  public:
-  explicit Collector(const ModelSpec& spec) : embedding_(spec.names.embedding + ".weight"), head_(spec.names.head + ".weight") {}
+  explicit Collector(const ModelSpec& spec)
+      : embedding_(spec.names.embedding + ".weight"), head_(spec.names.head + ".weight") {}
   std::vector<ExpectedTensor> found;
 
   Weight matrix(const std::string& name, int64_t rows, int64_t cols) override {
@@ -38,7 +39,8 @@ class Collector : public WeightSource {
 
 bool is_gguf_path(const fs::path& path) {
   std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return extension == ".gguf";
 }
 
@@ -59,16 +61,19 @@ std::string resolve(const std::string& path) {
                 "give a Hugging Face folder or a .gguf file on this disk; nothing is downloaded");
   if (!fs::is_directory(status)) {
     if (fs::path(path).extension() == ".safetensors")
-      throw Error(ErrorKind::usage, fmt::format("\"{}\" is a weight file", path), "", "give the folder that holds it");
+      throw Error(ErrorKind::usage, fmt::format("\"{}\" is a weight file", path), "",
+                  "give the folder that holds it");
     return path;
   }
   if (fs::exists(fs::path(path) / "config.json", ignored)) return path;
   const std::vector<fs::path> gguf = gguf_files_in(path);
   if (gguf.size() == 1) return gguf.front().string();
   if (gguf.size() > 1)
-    throw Error(ErrorKind::usage, fmt::format("folder \"{}\" holds {} .gguf files", path, gguf.size()), "", "name one of them");
+    throw Error(ErrorKind::usage, fmt::format("folder \"{}\" holds {} .gguf files", path, gguf.size()), "",
+                "name one of them");
   if (fs::exists(fs::path(path) / "adapter_config.json", ignored))
-    throw Error(ErrorKind::usage, fmt::format("\"{}\" is an adapter, not a model", path), "", "give it as --adapter");
+    throw Error(ErrorKind::usage, fmt::format("\"{}\" is an adapter, not a model", path), "",
+                "give it as --adapter");
   throw Error(ErrorKind::usage, fmt::format("folder \"{}\" holds no model: config.json is missing", path), "",
               "give a Hugging Face folder (config.json, model.safetensors, tokenizer.json) or a .gguf file");
 }
@@ -99,26 +104,34 @@ std::vector<int32_t> token_ids(const Json& config, const std::string& key, const
   std::vector<int32_t> ids;
   const auto add = [&](const Json& value) {
     const int64_t id = json_int(value, field);
-    if (id < 0 || id > INT32_MAX) throw Error(ErrorKind::format, fmt::format("token id {} is out of range", id), field);
+    if (id < 0 || id > INT32_MAX)
+      throw Error(ErrorKind::format, fmt::format("token id {} is out of range", id), field);
     ids.push_back(static_cast<int32_t>(id));
   };
-  if (it->is_array()) std::for_each(it->begin(), it->end(), add);
-  else add(*it);
+  if (it->is_array())
+    std::for_each(it->begin(), it->end(), add);
+  else
+    add(*it);
   return ids;
 }
 
-void TensorComplaints::wrong_shape(const std::string& name, const std::vector<int64_t>& found, const ExpectedTensor& e) {
-  const std::string wanted = e.role == TensorRole::vector ? fmt::format("[{}]", e.cols) : fmt::format("[{},{}]", e.rows, e.cols);
-  wrong_.push_back(fmt::format("{} is [{}], the configuration wants {}", name, fmt::join(found, ","), wanted));
+void TensorComplaints::wrong_shape(const std::string& name, const std::vector<int64_t>& found,
+                                   const ExpectedTensor& e) {
+  const std::string wanted =
+      e.role == TensorRole::vector ? fmt::format("[{}]", e.cols) : fmt::format("[{},{}]", e.rows, e.cols);
+  wrong_.push_back(
+      fmt::format("{} is [{}], the configuration wants {}", name, fmt::join(found, ","), wanted));
 }
 
 void TensorComplaints::raise(const std::string& where, size_t expected_count) const {
   if (!missing_.empty())
     throw Error(ErrorKind::format,
-                fmt::format("{} of {} tensors are missing: {}", missing_.size(), expected_count, describe_missing(missing_)),
+                fmt::format("{} of {} tensors are missing: {}", missing_.size(), expected_count,
+                            describe_missing(missing_)),
                 where, "the file does not fit its configuration; download the model again");
   if (!wrong_.empty())
-    throw Error(ErrorKind::format, fmt::format("{} tensors have the wrong shape: {}", wrong_.size(), describe_missing(wrong_)),
+    throw Error(ErrorKind::format,
+                fmt::format("{} tensors have the wrong shape: {}", wrong_.size(), describe_missing(wrong_)),
                 where, "the file does not fit its configuration; download the model again");
 }
 
@@ -135,8 +148,10 @@ ModelFiles ModelFiles::open(const std::string& path) {
   std::error_code ignored;
   const fs::path absolute = fs::absolute(found, ignored).lexically_normal();
   state->path = absolute.has_filename() ? absolute.string() : absolute.parent_path().string();
-  if (fs::is_directory(found, ignored)) open_hf_folder(state->path, *state);
-  else open_gguf_model(state->path, *state);
+  if (fs::is_directory(found, ignored))
+    open_hf_folder(state->path, *state);
+  else
+    open_gguf_model(state->path, *state);
   if (state->name.empty()) state->name = fs::path(state->path).filename().string();
   return ModelFiles(std::move(state));
 }
@@ -172,7 +187,8 @@ DType ModelFiles::stored_dtype() const {
   size_t bytes[3] = {};  // by DType: f32, bf16, f16
   for (const SourceTensor& t : state_->tensors) {
     const DType type = t.format == WeightFormat::dense ? t.dtype : DType::bf16;
-    if (t.expected.role != TensorRole::vector && static_cast<size_t>(type) < 3) bytes[static_cast<size_t>(type)] += t.bytes;
+    if (t.expected.role != TensorRole::vector && static_cast<size_t>(type) < 3)
+      bytes[static_cast<size_t>(type)] += t.bytes;
   }
   return static_cast<DType>(std::max_element(bytes, bytes + 3) - bytes);
 }
@@ -189,26 +205,31 @@ GgufTokenizerSource ModelFiles::gguf_tokenizer() const {
 std::string ModelFiles::fingerprint() const {
   constexpr size_t kSample = 64;
   const ModelSpec& s = state_->spec;
-  std::string shape = fmt::format("{} {} {} {} {} {} {} {} {} {} {}", s.architecture, s.vocab_size, s.hidden_size, s.intermediate_size,
-                                  s.num_hidden_layers, s.num_attention_heads, s.num_key_value_heads, s.head_dim, s.rms_norm_eps,
-                                  s.rope.theta, s.rope.factor);
+  std::string shape =
+      fmt::format("{} {} {} {} {} {} {} {} {} {} {}", s.architecture, s.vocab_size, s.hidden_size,
+                  s.intermediate_size, s.num_hidden_layers, s.num_attention_heads, s.num_key_value_heads,
+                  s.head_dim, s.rms_norm_eps, s.rope.theta, s.rope.factor);
   std::string sample;
   for (const SourceTensor& t : state_->tensors) {
-    shape += fmt::format("\n{} {} {} {}", t.expected.name, static_cast<int>(t.format), static_cast<int>(t.dtype), t.bytes);
+    shape += fmt::format("\n{} {} {} {}", t.expected.name, static_cast<int>(t.format),
+                         static_cast<int>(t.dtype), t.bytes);
     const size_t n = std::min(kSample, t.bytes);
-    for (const size_t at : {size_t{0}, (t.bytes - n) / 2, t.bytes - n}) sample.append(reinterpret_cast<const char*>(t.data) + at, n);
+    for (const size_t at : {size_t{0}, (t.bytes - n) / 2, t.bytes - n})
+      sample.append(reinterpret_cast<const char*>(t.data) + at, n);
   }
   return fmt::format("{:016x}{:016x}", stable_hash(shape), stable_hash(sample));
 }
 
 void ModelFiles::release(const SourceTensor& t) const {
   for (const MappedFile* f : state_->mapped())
-    if (t.data >= f->data() && t.data < f->data() + f->size()) f->release(static_cast<size_t>(t.data - f->data()), t.bytes);
+    if (t.data >= f->data() && t.data < f->data() + f->size())
+      f->release(static_cast<size_t>(t.data - f->data()), t.bytes);
 }
 
 void ModelFiles::prefetch(const SourceTensor& t) const {
   for (const MappedFile* f : state_->mapped())
-    if (t.data >= f->data() && t.data < f->data() + f->size()) f->prefetch(static_cast<size_t>(t.data - f->data()), t.bytes);
+    if (t.data >= f->data() && t.data < f->data() + f->size())
+      f->prefetch(static_cast<size_t>(t.data - f->data()), t.bytes);
 }
 
 bool ModelFiles::unchanged() const {

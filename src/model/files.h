@@ -1,9 +1,9 @@
 #pragma once
 // A model as it lies on disk: a Hugging Face folder or one GGUF file, seen as Hugging Face tensors.
 //
-// Goals: opening takes milliseconds (weights are mapped, never read), everything later code needs is checked here
-// once, and both kinds of file look the same from outside.
-// Non-goals: holding weights in memory (model/loader.h), writing (export/).
+// Goals: opening takes milliseconds (weights are mapped, never read), everything later code needs is checked
+// here once, and both kinds of file look the same from outside. Non-goals: holding weights in memory
+// (model/loader.h), writing (export/).
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,7 +26,7 @@ enum class RowOrder : uint8_t { as_is, rope_q, rope_k };
 
 /// A tensor that the architecture has.
 struct ExpectedTensor {
-  std::string name;  ///< Hugging Face name with ".weight" or ".bias"
+  std::string name;            ///< Hugging Face name with ".weight" or ".bias"
   int64_t rows = 0, cols = 0;  ///< vectors: [1,n]
   TensorRole role = TensorRole::linear;
 };
@@ -48,12 +48,12 @@ std::vector<ExpectedTensor> expected_tensors(const ModelSpec& spec);
 
 class ModelFiles {
  public:
-  /// Opens a folder (config.json and safetensors, or a single .gguf) or a .gguf file and checks that every tensor of
-  /// the architecture is there in the right shape.
+  /// Opens a folder (config.json and safetensors, or a single .gguf) or a .gguf file and checks that every
+  /// tensor of the architecture is there in the right shape.
   ///
-  /// Throws Error(usage) if the path does not exist or holds no model, Error(format) for broken files and for missing
-  /// or misshapen tensors (named, with their number), Error(unsupported) for other architectures, quantized
-  /// checkpoints and tensor types.
+  /// Throws Error(usage) if the path does not exist or holds no model, Error(format) for broken files and for
+  /// missing or misshapen tensors (named, with their number), Error(unsupported) for other architectures,
+  /// quantized checkpoints and tensor types.
   static ModelFiles open(const std::string& path);
 
   ModelFiles(ModelFiles&&) noexcept;
@@ -63,7 +63,7 @@ class ModelFiles {
   const std::string& path() const;  ///< absolute
   std::string name() const;         ///< for display: general.name, or the last part of the path
   bool is_gguf() const;
-  const HfConfig& config() const;   ///< config.json; for a GGUF file one made from its metadata
+  const HfConfig& config() const;  ///< config.json; for a GGUF file one made from its metadata
   const ModelSpec& spec() const;
 
   /// In model order.
@@ -86,7 +86,8 @@ class ModelFiles {
   /// Metadata of a GGUF file for the tokenizer; internal error for a folder.
   GgufTokenizerSource gguf_tokenizer() const;
 
-  /// Identifies the base: configuration, tensor names and sizes, and a few bytes of each tensor, as hexadecimal text.
+  /// Identifies the base: configuration, tensor names and sizes, and a few bytes of each tensor, as
+  /// hexadecimal text.
   std::string fingerprint() const;
 
   /// Hands the pages of a tensor back to the system (they stay readable), or asks for them.

@@ -40,10 +40,12 @@ struct Place {
 std::map<std::string, Place> name_table(const ModelSpec& spec) {
   std::map<std::string, Place> table;
   for (const GgufName& n : kNames) {
-    const int64_t layers = std::string_view(n.gguf).find("{}") == std::string_view::npos ? 1 : spec.num_hidden_layers;
+    const int64_t layers =
+        std::string_view(n.gguf).find("{}") == std::string_view::npos ? 1 : spec.num_hidden_layers;
     for (int64_t i = 0; i < layers; ++i)
       for (const char* suffix : {".weight", ".bias"})
-        table.emplace(layer_path(spec.names.*n.module, i) + suffix, Place{layer_path(n.gguf, i) + suffix, n.order});
+        table.emplace(layer_path(spec.names.*n.module, i) + suffix,
+                      Place{layer_path(n.gguf, i) + suffix, n.order});
   }
   return table;
 }
@@ -54,29 +56,44 @@ struct Storage {
 };
 std::optional<Storage> storage_of(GgufType type) {
   switch (type) {
-    case GgufType::f32: return Storage{WeightFormat::dense, DType::f32};
-    case GgufType::f16: return Storage{WeightFormat::dense, DType::f16};
-    case GgufType::bf16: return Storage{WeightFormat::dense, DType::bf16};
-    case GgufType::q4_0: return Storage{WeightFormat::q4_0, DType::f32};
-    case GgufType::q4_1: return Storage{WeightFormat::q4_1, DType::f32};
-    case GgufType::q5_0: return Storage{WeightFormat::q5_0, DType::f32};
-    case GgufType::q5_1: return Storage{WeightFormat::q5_1, DType::f32};
-    case GgufType::q8_0: return Storage{WeightFormat::q8_0, DType::f32};
-    case GgufType::q4_k: return Storage{WeightFormat::q4_k, DType::f32};
-    case GgufType::q5_k: return Storage{WeightFormat::q5_k, DType::f32};
-    case GgufType::q6_k: return Storage{WeightFormat::q6_k, DType::f32};
-    default: return std::nullopt;
+    case GgufType::f32:
+      return Storage{WeightFormat::dense, DType::f32};
+    case GgufType::f16:
+      return Storage{WeightFormat::dense, DType::f16};
+    case GgufType::bf16:
+      return Storage{WeightFormat::dense, DType::bf16};
+    case GgufType::q4_0:
+      return Storage{WeightFormat::q4_0, DType::f32};
+    case GgufType::q4_1:
+      return Storage{WeightFormat::q4_1, DType::f32};
+    case GgufType::q5_0:
+      return Storage{WeightFormat::q5_0, DType::f32};
+    case GgufType::q5_1:
+      return Storage{WeightFormat::q5_1, DType::f32};
+    case GgufType::q8_0:
+      return Storage{WeightFormat::q8_0, DType::f32};
+    case GgufType::q4_k:
+      return Storage{WeightFormat::q4_k, DType::f32};
+    case GgufType::q5_k:
+      return Storage{WeightFormat::q5_k, DType::f32};
+    case GgufType::q6_k:
+      return Storage{WeightFormat::q6_k, DType::f32};
+    default:
+      return std::nullopt;
   }
 }
 
-void add_tensor(const GgufTensor& t, const ExpectedTensor& e, RowOrder order, const std::string& file, std::vector<SourceTensor>& out) {
+void add_tensor(const GgufTensor& t, const ExpectedTensor& e, RowOrder order, const std::string& file,
+                std::vector<SourceTensor>& out) {
   const std::optional<Storage> s = storage_of(t.type);
   if (!s)
-    throw Error(ErrorKind::unsupported, fmt::format("tensor \"{}\" has type {}, which is not supported", t.name, name_of(t.type)), file,
-                "supported: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K");
+    throw Error(ErrorKind::unsupported,
+                fmt::format("tensor \"{}\" has type {}, which is not supported", t.name, name_of(t.type)),
+                file, "supported: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K");
   const int64_t bytes = weight_bytes(s->format, s->dtype, e.rows, e.cols);
   if (t.bytes != static_cast<size_t>(bytes))
-    throw Error(ErrorKind::format, fmt::format("tensor \"{}\" has {} bytes, its shape needs {}", t.name, t.bytes, bytes), file);
+    throw Error(ErrorKind::format,
+                fmt::format("tensor \"{}\" has {} bytes, its shape needs {}", t.name, t.bytes, bytes), file);
   out.push_back({e, t.name, file, s->format, s->dtype, t.data, t.bytes, order});
 }
 
@@ -90,7 +107,8 @@ GgufTokenizerSource gguf_tokenizer_source(const GgufFile& f) {
   if (f.has(k + "pre")) s.pre = f.string(k + "pre");
   for (const std::string_view token : f.strings(k + "tokens")) s.tokens.emplace_back(token);
   if (f.has(k + "token_type"))
-    for (const int64_t type : f.integers(k + "token_type")) s.token_types.push_back(static_cast<int32_t>(type));
+    for (const int64_t type : f.integers(k + "token_type"))
+      s.token_types.push_back(static_cast<int32_t>(type));
   if (f.has(k + "merges"))
     for (const std::string_view merge : f.strings(k + "merges")) s.merges.emplace_back(merge);
   if (f.has(k + "scores"))
@@ -127,7 +145,8 @@ void open_gguf_model(const std::string& path, ModelFiles::State& state) {
   state.spec = read_model_spec(state.config);
   state.eos = token_ids(state.config.json(), "eos_token_id", path);
   for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"})
-    if (const auto it = state.config.json().find(key); it != state.config.json().end()) state.generation_config[key] = *it;
+    if (const auto it = state.config.json().find(key); it != state.config.json().end())
+      state.generation_config[key] = *it;
 
   const std::map<std::string, Place> names = name_table(state.spec);
   const std::vector<ExpectedTensor> expected = expected_tensors(state.spec);
@@ -141,9 +160,12 @@ void open_gguf_model(const std::string& path, ModelFiles::State& state) {
       continue;
     }
     used[t->name] = true;
-    const std::vector<int64_t> wanted = e.role == TensorRole::vector ? std::vector{e.cols} : std::vector{e.rows, e.cols};
-    if (t->shape != wanted) complaints.wrong_shape(t->name, t->shape, e);
-    else add_tensor(*t, e, place->second.order, path, state.tensors);
+    const std::vector<int64_t> wanted =
+        e.role == TensorRole::vector ? std::vector{e.cols} : std::vector{e.rows, e.cols};
+    if (t->shape != wanted)
+      complaints.wrong_shape(t->name, t->shape, e);
+    else
+      add_tensor(*t, e, place->second.order, path, state.tensors);
   }
   complaints.raise(path, expected.size());
   for (const GgufTensor& t : f.tensors())

@@ -31,17 +31,21 @@ const GgufFamily& family_of(const GgufFile& f) {
               f.path() + ", key \"general.architecture\"", "supported: " + known);
 }
 
-/// GGUF keeps floats in 32 bits; the shortest decimal that reads back the same is what the original file said.
+/// GGUF keeps floats in 32 bits; the shortest decimal that reads back the same is what the original file
+/// said.
 double decimal(double x) { return std::strtod(fmt::format("{}", static_cast<float>(x)).c_str(), nullptr); }
 
 Json linear_scaling(double factor) { return {{"rope_type", "linear"}, {"factor", decimal(factor)}}; }
 
-/// Llama 3.1's scaling is stored as one divisor per frequency. The four numbers behind it are found by trying the
-/// only forms in use (the largest divisor is the factor) and comparing every divisor.
+/// Llama 3.1's scaling is stored as one divisor per frequency. The four numbers behind it are found by trying
+/// the only forms in use (the largest divisor is the factor) and comparing every divisor.
 Json llama3_scaling(const GgufFile& f, const GgufTensor& factors, double theta, int64_t rotary_dim) {
   const std::string where = f.path() + ", tensor rope_freqs.weight";
   if (factors.type != GgufType::f32 || factors.count() != rotary_dim / 2)
-    throw Error(ErrorKind::format, fmt::format("rope factors are {}, {} F32 numbers are needed", factors.describe(), rotary_dim / 2), where);
+    throw Error(
+        ErrorKind::format,
+        fmt::format("rope factors are {}, {} F32 numbers are needed", factors.describe(), rotary_dim / 2),
+        where);
   std::vector<float> divisors(static_cast<size_t>(rotary_dim / 2));
   std::memcpy(divisors.data(), factors.data, divisors.size() * sizeof(float));
   RopeSpec plain, scaled;
@@ -55,10 +59,17 @@ Json llama3_scaling(const GgufFile& f, const GgufTensor& factors, double theta, 
   scaled.original_max_position_embeddings = 8192;
   const std::vector<float> base = rope_inverse_frequencies(plain), turned = rope_inverse_frequencies(scaled);
   for (size_t i = 0; i < divisors.size(); ++i)
-    if (!(std::abs(base[i] / turned[i] - divisors[i]) <= 1e-3f * divisors[i]))  // the writer computed in another order
-      throw Error(ErrorKind::unsupported, fmt::format("rope factor {} is {}, Llama 3's scaling would give {}", i, divisors[i], base[i] / turned[i]),
-                  where, "only Llama 3.1's rope scaling (factors 1 and 4, original length 8192) is supported");
-  return {{"rope_type", "llama3"}, {"factor", scaled.factor}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
+    if (!(std::abs(base[i] / turned[i] - divisors[i]) <=
+          1e-3f * divisors[i]))  // the writer computed in another order
+      throw Error(ErrorKind::unsupported,
+                  fmt::format("rope factor {} is {}, Llama 3's scaling would give {}", i, divisors[i],
+                              base[i] / turned[i]),
+                  where,
+                  "only Llama 3.1's rope scaling (factors 1 and 4, original length 8192) is supported");
+  return {{"rope_type", "llama3"},
+          {"factor", scaled.factor},
+          {"low_freq_factor", 1.0},
+          {"high_freq_factor", 4.0},
           {"original_max_position_embeddings", 8192}};
 }
 
@@ -67,11 +78,12 @@ Json rope_scaling(const GgufFile& f, const std::string& prefix, double theta, in
   const std::string type = f.has(k + "type") ? std::string(f.string(k + "type")) : "none";
   if (type == "linear") return linear_scaling(f.number(k + "factor"));
   if (type != "none")
-    throw Error(ErrorKind::unsupported, fmt::format("rope scaling \"{}\" is not supported", type), f.path() + ", key \"" + k + "type\"",
-                "supported: none, linear, and Llama 3's");
+    throw Error(ErrorKind::unsupported, fmt::format("rope scaling \"{}\" is not supported", type),
+                f.path() + ", key \"" + k + "type\"", "supported: none, linear, and Llama 3's");
   if (f.has(prefix + "rope.scale_linear") && f.number(prefix + "rope.scale_linear") != 1)
     return linear_scaling(f.number(prefix + "rope.scale_linear"));
-  if (const GgufTensor* factors = f.find("rope_freqs.weight")) return llama3_scaling(f, *factors, theta, rotary_dim);
+  if (const GgufTensor* factors = f.find("rope_freqs.weight"))
+    return llama3_scaling(f, *factors, theta, rotary_dim);
   return nullptr;
 }
 
@@ -91,8 +103,10 @@ void add_token_ids(const GgufFile& f, Json& config) {
     return ids;
   }();
   if (t.bos_id) config["bos_token_id"] = *t.bos_id;
-  if (t.eos_id && t.eot_id && *t.eot_id != *t.eos_id) config["eos_token_id"] = {*t.eos_id, *t.eot_id};
-  else if (t.eos_id) config["eos_token_id"] = *t.eos_id;
+  if (t.eos_id && t.eot_id && *t.eot_id != *t.eos_id)
+    config["eos_token_id"] = {*t.eos_id, *t.eot_id};
+  else if (t.eos_id)
+    config["eos_token_id"] = *t.eos_id;
   if (t.pad_id) config["pad_token_id"] = *t.pad_id;
 }
 
@@ -102,20 +116,28 @@ HfConfig gguf_config(const GgufFile& f) {
   const GgufFamily& family = family_of(f);
   const std::string p = std::string(family.gguf) + ".";
   if (f.integer_or(p + "expert_count", 0) > 0)
-    throw Error(ErrorKind::unsupported, fmt::format("the model has {} experts; mixtures of experts are not supported", f.integer(p + "expert_count")),
+    throw Error(ErrorKind::unsupported,
+                fmt::format("the model has {} experts; mixtures of experts are not supported",
+                            f.integer(p + "expert_count")),
                 f.path() + ", key \"" + p + "expert_count\"");
   const int64_t heads = f.integer(p + "attention.head_count"), hidden = f.integer(p + "embedding_length");
-  if (heads < 1 || hidden < 1) throw Error(ErrorKind::format, fmt::format("{} heads and width {} are impossible", heads, hidden), f.path());
+  if (heads < 1 || hidden < 1)
+    throw Error(ErrorKind::format, fmt::format("{} heads and width {} are impossible", heads, hidden),
+                f.path());
   const int64_t head_dim = f.integer_or(p + "attention.key_length", hidden / heads);
   const int64_t rotary_dim = f.integer_or(p + "rope.dimension_count", head_dim);
   if (rotary_dim != head_dim)
-    throw Error(ErrorKind::unsupported, fmt::format("only {} of {} elements of each head turn, which is not supported", rotary_dim, head_dim),
-                f.path() + ", key \"" + p + "rope.dimension_count\"");
+    throw Error(
+        ErrorKind::unsupported,
+        fmt::format("only {} of {} elements of each head turn, which is not supported", rotary_dim, head_dim),
+        f.path() + ", key \"" + p + "rope.dimension_count\"");
   if (f.integer_or(p + "attention.value_length", head_dim) != head_dim)
-    throw Error(ErrorKind::unsupported, "keys and values of different length are not supported", f.path() + ", key \"" + p + "attention.value_length\"");
+    throw Error(ErrorKind::unsupported, "keys and values of different length are not supported",
+                f.path() + ", key \"" + p + "attention.value_length\"");
   const double theta = decimal(f.number_or(p + "rope.freq_base", 10000));
   const GgufTensor* embedding = f.find("token_embd.weight");
-  if (!embedding || embedding->shape.size() != 2) throw Error(ErrorKind::format, "tensor \"token_embd.weight\" is missing or no matrix", f.path());
+  if (!embedding || embedding->shape.size() != 2)
+    throw Error(ErrorKind::format, "tensor \"token_embd.weight\" is missing or no matrix", f.path());
 
   Json c = Json::object();
   c["architectures"] = {family.architecture};
@@ -130,8 +152,10 @@ HfConfig gguf_config(const GgufFile& f) {
   c["max_position_embeddings"] = f.integer(p + "context_length");
   c["rms_norm_eps"] = decimal(f.number(p + "attention.layer_norm_rms_epsilon"));
   c["rope_theta"] = theta;
-  if (head_dim < 2 || head_dim > 65536 || head_dim % 2 != 0) throw Error(ErrorKind::format, fmt::format("heads of {} elements are impossible", head_dim), f.path());
-  if (const Json scaling = rope_scaling(f, p, theta, head_dim); !scaling.is_null()) c["rope_scaling"] = scaling;
+  if (head_dim < 2 || head_dim > 65536 || head_dim % 2 != 0)
+    throw Error(ErrorKind::format, fmt::format("heads of {} elements are impossible", head_dim), f.path());
+  if (const Json scaling = rope_scaling(f, p, theta, head_dim); !scaling.is_null())
+    c["rope_scaling"] = scaling;
   c["hidden_act"] = "silu";
   c["attention_bias"] = f.find("blk.0.attn_q.bias") != nullptr;
   c["mlp_bias"] = f.find("blk.0.ffn_up.bias") != nullptr;

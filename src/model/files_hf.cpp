@@ -13,16 +13,21 @@ namespace fs = std::filesystem;
 
 /// Tensors that old checkpoints carry and no current code reads, and the copy of tied embeddings.
 bool is_known_extra(const std::string& name, const ModelSpec& spec) {
-  return name.ends_with("rotary_emb.inv_freq") || (spec.tie_word_embeddings && name == spec.names.head + ".weight");
+  return name.ends_with("rotary_emb.inv_freq") ||
+         (spec.tie_word_embeddings && name == spec.names.head + ".weight");
 }
 
 void refuse_quantized(const HfConfig& config) {
   if (!config.has("quantization_config")) return;
   const Json q = config.object("quantization_config");
   const auto method = q.find("quant_method");
-  const std::string name = method != q.end() && method->is_string() ? method->get<std::string>() : "unknown method";
-  throw Error(ErrorKind::unsupported, fmt::format("the checkpoint is quantized ({}); quantized Hugging Face checkpoints are not supported yet", name),
-              config.field("quantization_config"), "use the original checkpoint with method qlora, or a GGUF file");
+  const std::string name =
+      method != q.end() && method->is_string() ? method->get<std::string>() : "unknown method";
+  throw Error(
+      ErrorKind::unsupported,
+      fmt::format(
+          "the checkpoint is quantized ({}); quantized Hugging Face checkpoints are not supported yet", name),
+      config.field("quantization_config"), "use the original checkpoint with method qlora, or a GGUF file");
 }
 
 void read_generation(const std::string& folder, ModelFiles::State& state) {
@@ -30,7 +35,8 @@ void read_generation(const std::string& folder, ModelFiles::State& state) {
   std::error_code ignored;
   if (fs::exists(path, ignored)) {
     state.generation_config = read_json_file(path);
-    if (!state.generation_config.is_object()) throw Error(ErrorKind::format, "a generation configuration must be a JSON object", path);
+    if (!state.generation_config.is_object())
+      throw Error(ErrorKind::format, "a generation configuration must be a JSON object", path);
     state.eos = token_ids(state.generation_config, "eos_token_id", path);
   }
   if (state.eos.empty()) state.eos = token_ids(state.config.json(), "eos_token_id", state.config.where());
@@ -57,15 +63,20 @@ void open_hf_folder(const std::string& folder, ModelFiles::State& state) {
       complaints.missing(e.name);
       continue;
     }
-    const std::vector<int64_t> wanted = e.role == TensorRole::vector ? std::vector{e.cols} : std::vector{e.rows, e.cols};
+    const std::vector<int64_t> wanted =
+        e.role == TensorRole::vector ? std::vector{e.cols} : std::vector{e.rows, e.cols};
     if (t->shape != wanted) {
       complaints.wrong_shape(e.name, t->shape, e);
       continue;
     }
     const TensorView view = float_view(*t, set.file_of(*t));
     if (size_of(view.dtype) > sizeof(float))
-      throw Error(ErrorKind::unsupported, fmt::format("tensor \"{}\" has type {}, only F32, BF16 and F16 are supported", e.name, name_of(t->type)), set.file_of(*t));
-    state.tensors.push_back({e, t->name, set.file_of(*t), WeightFormat::dense, view.dtype, t->data, t->bytes, RowOrder::as_is});
+      throw Error(ErrorKind::unsupported,
+                  fmt::format("tensor \"{}\" has type {}, only F32, BF16 and F16 are supported", e.name,
+                              name_of(t->type)),
+                  set.file_of(*t));
+    state.tensors.push_back(
+        {e, t->name, set.file_of(*t), WeightFormat::dense, view.dtype, t->data, t->bytes, RowOrder::as_is});
   }
   complaints.raise(set.path(), expected.size());
   for (const SafetensorsTensor& t : set.tensors())

@@ -36,7 +36,8 @@ std::vector<int32_t> token_ids(const Json& config, const std::string& key, const
 class TensorComplaints {
  public:
   void missing(const std::string& name) { missing_.push_back(name); }
-  void wrong_shape(const std::string& name, const std::vector<int64_t>& found, const ExpectedTensor& expected);
+  void wrong_shape(const std::string& name, const std::vector<int64_t>& found,
+                   const ExpectedTensor& expected);
   /// Throws Error(format) if there was anything.
   void raise(const std::string& where, size_t expected_count) const;
 

@@ -9,15 +9,19 @@ namespace lorikeet {
 
 namespace {
 
-/// Elements that one work item quantizes or converts: large enough to hide the hand-off, small enough to balance.
+/// Elements that one work item quantizes or converts: large enough to hide the hand-off, small enough to
+/// balance.
 constexpr int64_t kItemElements = int64_t{1} << 18;
 constexpr size_t kAlignment = 64;
 
-size_t aligned(int64_t bytes) { return (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment; }
+size_t aligned(int64_t bytes) {
+  return (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 [[noreturn]] void refuse_value(const SourceTensor& t, float value, int64_t row, int64_t col) {
-  throw Error(ErrorKind::format, fmt::format("tensor \"{}\" holds {} at row {}, column {}", t.expected.name, value, row, col), t.file,
-              "the checkpoint is broken; download it again");
+  throw Error(ErrorKind::format,
+              fmt::format("tensor \"{}\" holds {} at row {}, column {}", t.expected.name, value, row, col),
+              t.file, "the checkpoint is broken; download it again");
 }
 
 /// Rows [first, last) of `from`, converted to `out` [rows,cols].
@@ -28,8 +32,10 @@ void convert_rows(const SourceTensor& t, const Weight& from, int64_t first, int6
     decode_rows(from, i, i + 1, 0, from.cols, row.data(), from.cols);
     for (size_t k = 0; k < cols; ++k)
       if (!std::isfinite(row[k])) refuse_value(t, row[k], i, static_cast<int64_t>(k));
-    if (out.dtype == DType::bf16) std::transform(row.begin(), row.end(), out.row<Bf16>(i), to_bf16);
-    else std::copy(row.begin(), row.end(), out.row<float>(i));
+    if (out.dtype == DType::bf16)
+      std::transform(row.begin(), row.end(), out.row<Bf16>(i), to_bf16);
+    else
+      std::copy(row.begin(), row.end(), out.row<float>(i));
   }
 }
 
@@ -49,7 +55,8 @@ Weight stored_weight(const SourceTensor& t, const ModelSpec& spec, std::vector<i
   return w;
 }
 
-WeightStore::WeightStore(const ModelFiles& files, const LoadOptions& options) : files_(files), options_(options), threads_(options.threads) {
+WeightStore::WeightStore(const ModelFiles& files, const LoadOptions& options)
+    : files_(files), options_(options), threads_(options.threads) {
   LORIKEET_CHECK(options.base_format != BaseFormat::automatic);
   LORIKEET_CHECK(options.compute == DType::f32 || options.compute == DType::bf16);
   if (!threads_) {
@@ -63,11 +70,16 @@ Weight WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) 
   const SourceTensor& t = source(name, rows, cols);
   check_unchanged();
   Weight w;
-  if (options_.base_format == BaseFormat::bnb_4bit && t.expected.role == TensorRole::linear) w = quantized(t);
-  else if (t.format == WeightFormat::dense && t.row_order == RowOrder::as_is) w = in_place(t);
-  else if (t.format == WeightFormat::dense) w = reordered(t);
-  else if (options_.base_format == BaseFormat::keep) w = in_place(t);
-  else w = dequantized(t, options_.compute);
+  if (options_.base_format == BaseFormat::bnb_4bit && t.expected.role == TensorRole::linear)
+    w = quantized(t);
+  else if (t.format == WeightFormat::dense && t.row_order == RowOrder::as_is)
+    w = in_place(t);
+  else if (t.format == WeightFormat::dense)
+    w = reordered(t);
+  else if (options_.base_format == BaseFormat::keep)
+    w = in_place(t);
+  else
+    w = dequantized(t, options_.compute);
   matrices_.emplace(name, w);
   return w;
 }
@@ -99,7 +111,10 @@ TensorView WeightStore::vector(const std::string& name, int64_t n) {
 const SourceTensor& WeightStore::source(const std::string& name, int64_t rows, int64_t cols) const {
   const SourceTensor& t = files_.at(name);
   if (t.expected.rows != rows || t.expected.cols != cols)
-    throw Error(ErrorKind::format, fmt::format("tensor \"{}\" is [{},{}], [{},{}] is needed", name, t.expected.rows, t.expected.cols, rows, cols), t.file);
+    throw Error(ErrorKind::format,
+                fmt::format("tensor \"{}\" is [{},{}], [{},{}] is needed", name, t.expected.rows,
+                            t.expected.cols, rows, cols),
+                t.file);
   return t;
 }
 
@@ -114,8 +129,8 @@ const int32_t* WeightStore::row_map(const SourceTensor& t) {
 
 void WeightStore::check_unchanged() const {
   if (!options_.dry && !files_.unchanged())
-    throw Error(ErrorKind::resource, "the model's files were changed while they were being read", files_.path(),
-                "start again once nobody writes to them");
+    throw Error(ErrorKind::resource, "the model's files were changed while they were being read",
+                files_.path(), "start again once nobody writes to them");
 }
 
 Weight WeightStore::in_place(const SourceTensor& t) {
@@ -158,7 +173,8 @@ Weight WeightStore::quantized(const SourceTensor& t) {
   const int64_t elements = from.rows * from.cols, blocks = bnb4_blocks(elements, o.blocksize);
   const Bnb4Bytes size = bnb4_bytes(elements, o);
   const size_t absmax_at = aligned(size.codes), codes_at = absmax_at + aligned(size.absmax),
-               nested_at = codes_at + aligned(size.absmax_codes), total = nested_at + aligned(size.nested_absmax);
+               nested_at = codes_at + aligned(size.absmax_codes),
+               total = nested_at + aligned(size.nested_absmax);
   const Buffer& memory = own(total, t.expected.name);
   bytes_.owned += static_cast<int64_t>(total);
 
@@ -183,14 +199,17 @@ Weight WeightStore::quantized(const SourceTensor& t) {
   float* absmax = o.double_quant ? plain.data() : reinterpret_cast<float*>(memory.at(absmax_at));
   auto* codes = reinterpret_cast<uint8_t*>(memory.data());
   const DType round_to = files_.is_gguf() && options_.compute == DType::bf16 ? DType::bf16 : DType::f32;
-  const int64_t step = std::max<int64_t>(1, kItemElements / o.blocksize);  // whole blocks: an even number of codes each
+  const int64_t step =
+      std::max<int64_t>(1, kItemElements / o.blocksize);  // whole blocks: an even number of codes each
   threads_->for_each((blocks + step - 1) / step, [&](int64_t item, int) {
-    encode_bnb4(from, o, item * step, std::min(blocks, (item + 1) * step), codes, absmax, t.expected.name, round_to);
+    encode_bnb4(from, o, item * step, std::min(blocks, (item + 1) * step), codes, absmax, t.expected.name,
+                round_to);
   });
   files_.release(t);
   if (o.double_quant) {
     w.nested_offset = nested_offset_of(plain);
-    encode_absmax(plain, w.nested_offset, reinterpret_cast<uint8_t*>(memory.at(codes_at)), reinterpret_cast<float*>(memory.at(nested_at)));
+    encode_absmax(plain, w.nested_offset, reinterpret_cast<uint8_t*>(memory.at(codes_at)),
+                  reinterpret_cast<float*>(memory.at(nested_at)));
   }
   return w;
 }

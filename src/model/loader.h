@@ -14,9 +14,9 @@ namespace lorikeet {
 struct LoadOptions {
   BaseFormat base_format = BaseFormat::dense;  ///< not `automatic`
   Bnb4Options bnb;
-  DType compute = DType::f32;   ///< f32 or bf16: the type of weights that have to be dequantized
+  DType compute = DType::f32;     ///< f32 or bf16: the type of weights that have to be dequantized
   ThreadPool* threads = nullptr;  ///< may be null: one thread
-  bool dry = false;             ///< sizes only: no weight is read
+  bool dry = false;               ///< sizes only: no weight is read
 };
 
 /// Resident bytes of the weights handed out so far.
@@ -28,8 +28,10 @@ struct WeightBytes {
 
 /// Owns the frozen weights, converted while they are loaded.
 ///
-/// - `dense`: dense tensors are used in place in the mapped file; GGUF blocks are dequantized to the compute type.
-/// - `bnb_4bit`: linear layers are quantized from the file's values (GGUF: dequantized and rounded to the compute type
+/// - `dense`: dense tensors are used in place in the mapped file; GGUF blocks are dequantized to the compute
+/// type.
+/// - `bnb_4bit`: linear layers are quantized from the file's values (GGUF: dequantized and rounded to the
+/// compute type
 ///   first, as transformers loads them), one source tensor resident at a time; embedding and head stay dense.
 /// - `keep`: GGUF blocks are used in place.
 /// Dense GGUF matrices whose rows are permuted are copied into Hugging Face order.
@@ -39,9 +41,9 @@ class WeightStore : public WeightSource {
   /// `files` must outlive the store.
   WeightStore(const ModelFiles& files, const LoadOptions& options);
 
-  /// As WeightSource; also Error(format) naming tensor and element for NaN or infinity among the values that are
-  /// read here (quantized, dequantized, norms), Error(resource) for lack of memory, Error(resource) if the files were
-  /// changed while in use.
+  /// As WeightSource; also Error(format) naming tensor and element for NaN or infinity among the values that
+  /// are read here (quantized, dequantized, norms), Error(resource) for lack of memory, Error(resource) if
+  /// the files were changed while in use.
   Weight matrix(const std::string& name, int64_t rows, int64_t cols) override;
   TensorView vector(const std::string& name, int64_t n) override;
 

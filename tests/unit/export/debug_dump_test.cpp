@@ -60,14 +60,15 @@ TEST_F(DebugDumpTest, HiddenStatesEndWithTheLastNormsOutput) {
   const float* h = floats(file.at("hidden.4.0"));
   const float* head = engine_.model().head.w.dense_view().as<float>();
   double z = 0;
-  for (int k = 0; k < 36; ++k) z += static_cast<double>(h[2 * 36 + k]) * static_cast<double>(head[5 * 36 + k]);
+  for (int k = 0; k < 36; ++k)
+    z += static_cast<double>(h[2 * 36 + k]) * static_cast<double>(head[5 * 36 + k]);
   EXPECT_NEAR(floats(file.at("logits.0"))[2 * 43 + 5], z, 1e-5);
 }
 
 TEST_F(DebugDumpTest, GradientsAreTheDifferenceQuotientsOfTheLoss) {
   request_.gradients = true;
   dump();
-  const std::string name = "model.layers.1.self_attn.v_proj.lora_B.weight";
+  const std::string name = "model.layers.1.self_attn.o_proj.lora_B.weight";
   double gradient = 0, before = 0;
   {
     const SafetensorsSet file = SafetensorsSet::open_file(request_.output);
@@ -81,7 +82,8 @@ TEST_F(DebugDumpTest, GradientsAreTheDifferenceQuotientsOfTheLoss) {
   dump();
   const SafetensorsSet file = SafetensorsSet::open_file(request_.output);
   // A forward difference: its own error is about step * curvature.
-  EXPECT_NEAR((static_cast<double>(*floats(file.at("loss"))) - before) / static_cast<double>(step), gradient, 0.02 * std::abs(gradient) + 2e-4);
+  EXPECT_NEAR((static_cast<double>(*floats(file.at("loss"))) - before) / static_cast<double>(step), gradient,
+              0.02 * std::abs(gradient) + 2e-4);
 }
 
 TEST_F(DebugDumpTest, WrongRowsAreRefusedByNumber) {
@@ -98,8 +100,11 @@ TEST_F(DebugDumpTest, WrongRowsAreRefusedByNumber) {
 
 TEST_F(DebugDumpTest, DiffGoesInTheOrderOfComputation) {
   const auto make = [&](const std::string& name, float last) {
-    SafetensorsWriter w(path(name), {{"hidden.2.0", SafetensorsType::f32, {2}}, {"hidden.10.0", SafetensorsType::f32, {1}}, {"loss", SafetensorsType::f32, {1}},
-                                     {"grad.x", SafetensorsType::f32, {1}}, {"logits.0", SafetensorsType::f32, {1}}});
+    SafetensorsWriter w(path(name), {{"hidden.2.0", SafetensorsType::f32, {2}},
+                                     {"hidden.10.0", SafetensorsType::f32, {1}},
+                                     {"loss", SafetensorsType::f32, {1}},
+                                     {"grad.x", SafetensorsType::f32, {1}},
+                                     {"logits.0", SafetensorsType::f32, {1}}});
     const std::vector<float> two = {3, 4}, one = {1}, changed = {last};
     w.write("hidden.2.0", std::span<const float>(two));
     w.write("hidden.10.0", std::span<const float>(changed));

@@ -14,14 +14,16 @@ class MergeTest : public TempFolder {
   MergeTest() : threads_(2) {}
 
   /// An adapter folder with random factors on the q, v and down projections.
-  std::string write_random_adapter(const std::string& name, const ModelFiles& files, int64_t r = 3, double alpha = 6) {
+  std::string write_random_adapter(const std::string& name, const ModelFiles& files, int64_t r = 3,
+                                   double alpha = 6) {
     AdapterConfig config;
     config.targets.targets = std::vector<std::string>{"q_proj", "v_proj", "down_proj"};
     config.targets.r = r;
     config.targets.alpha = alpha;
     ModelOptions options;
     options.positions = 1;
-    for (const Target& t : select_targets(linear_module_paths(files.spec()), config.targets)) options.adapters[t.path] = {t.r, t.scale};
+    for (const Target& t : select_targets(linear_module_paths(files.spec()), config.targets))
+      options.adapters[t.path] = {t.r, t.scale};
     RandomSource source(DType::f32, false);
     TrainableStore store(DType::f32);
     build_model(files.spec(), source, options, store, false, false);
@@ -29,7 +31,8 @@ class MergeTest : public TempFolder {
       const Philox random(5, stable_hash(name + t.name));
       const TensorView v = store.value_of(t);
       for (int64_t i = 0; i < v.rows; ++i)
-        for (int64_t k = 0; k < v.cols; ++k) v.row<float>(i)[k] = 0.2f * (2 * random.uniform(static_cast<uint64_t>(i * v.cols + k)) - 1);
+        for (int64_t k = 0; k < v.cols; ++k)
+          v.row<float>(i)[k] = 0.2f * (2 * random.uniform(static_cast<uint64_t>(i * v.cols + k)) - 1);
     }
     std::filesystem::create_directories(path(name));
     write_adapter(path(name), store, config);
@@ -75,10 +78,15 @@ TEST_F(MergeTest, TheFolderHoldsTheRoundedSumAndItsLogitsAgree) {
   r.if_exists = AtomicFolder::IfExists::replace;
   merge(files, r, threads_);
   const std::vector<AdapterTensor> tensors = read_adapter_tensors(adapter);
-  const auto find = [&](const std::string& name) { return std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; })->values; };
-  const std::vector<float> a = find("model.layers.0.mlp.down_proj.lora_A.weight"), b = find("model.layers.0.mlp.down_proj.lora_B.weight");
+  const auto find = [&](const std::string& name) {
+    return std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; })
+        ->values;
+  };
+  const std::vector<float> a = find("model.layers.0.mlp.down_proj.lora_A.weight"),
+                           b = find("model.layers.0.mlp.down_proj.lora_B.weight");
   double sum = file_values(files, kDown)[2 * 52 + 7];
-  for (size_t i = 0; i < 3; ++i) sum += 2.0 * static_cast<double>(b[2 * 3 + i]) * static_cast<double>(a[i * 52 + 7]);
+  for (size_t i = 0; i < 3; ++i)
+    sum += 2.0 * static_cast<double>(b[2 * 3 + i]) * static_cast<double>(a[i * 52 + 7]);
   EXPECT_NEAR(file_values(ModelFiles::open(path("merged")), kDown)[2 * 52 + 7], sum, 1e-6);
 }
 
@@ -115,10 +123,13 @@ TEST_F(MergeTest, AFullModelIsWrittenFromItsRows) {
   write("m/tokenizer_config.json", R"({"eos_token": "x"})");
   const ModelFiles files = ModelFiles::open(path("m"));
   std::filesystem::create_directory(path("out"));
-  write_hf_model(path("out"), files, DType::f32, [](const ExpectedTensor& t, int64_t first, int64_t last, float* out) {
-    for (int64_t i = first; i < last; ++i)
-      for (int64_t k = 0; k < t.cols; ++k) *out++ = static_cast<float>(i + k);
-  }, threads_);
+  write_hf_model(
+      path("out"), files, DType::f32,
+      [](const ExpectedTensor& t, int64_t first, int64_t last, float* out) {
+        for (int64_t i = first; i < last; ++i)
+          for (int64_t k = 0; k < t.cols; ++k) *out++ = static_cast<float>(i + k);
+      },
+      threads_);
   const ModelFiles written = ModelFiles::open(path("out"));
   EXPECT_EQ(file_values(written, kDown)[5 * 52 + 9], 14);
   EXPECT_EQ(read(path("out/tokenizer_config.json")), R"({"eos_token": "x"})");
@@ -126,7 +137,9 @@ TEST_F(MergeTest, AFullModelIsWrittenFromItsRows) {
 
 TEST_F(MergeTest, ValuesThatTheTypeCannotHoldLeaveNoFolder) {
   OnDisk m;
-  m.change_values = [](const std::string& name, std::vector<float>& v) { if (name == kDown) v[3] = 1e5f; };
+  m.change_values = [](const std::string& name, std::vector<float>& v) {
+    if (name == kDown) v[3] = 1e5f;
+  };
   write_hf_folder(path("m"), m);
   const ModelFiles files = ModelFiles::open(path("m"));
   MergeRequest r = request(files);

@@ -27,7 +27,8 @@ class GeneratorTest : public ::testing::Test {
     std::vector<std::vector<int32_t>> all;
     for (size_t i = 0; i < lengths.size(); ++i) {
       std::vector<int32_t>& p = all.emplace_back();
-      for (int k = 0; k < lengths[i]; ++k) p.push_back(static_cast<int32_t>((i * 11 + static_cast<size_t>(k) * 7 + 3) % 43));
+      for (int k = 0; k < lengths[i]; ++k)
+        p.push_back(static_cast<int32_t>((i * 11 + static_cast<size_t>(k) * 7 + 3) % 43));
     }
     return all;
   }
@@ -46,7 +47,8 @@ class GeneratorTest : public ::testing::Test {
       Arena arena(size_t{16} << 20);
       std::vector<float> logits(43);
       const int32_t last = span.q_count - 1;
-      Decoder(model_, Stream{Device::cpu, &threads_, &arena}).logits(b, {}, {}, {&last, 1}, TensorView(logits.data(), {1, 43}, DType::f32));
+      Decoder(model_, Stream{Device::cpu, &threads_, &arena})
+          .logits(b, {}, {}, {&last, 1}, TensorView(logits.data(), {1, 43}, DType::f32));
       fresh.push_back(static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
       ids.push_back(fresh.back());
     }
@@ -91,7 +93,8 @@ TEST_F(GeneratorTest, ASmallBudgetRunsGroupsWithTheSameResults) {
 
 TEST_F(GeneratorTest, ARowThatFitsNoBudgetIsRefusedWithBothSizes) {
   Generator generator(model_, threads_, 100);
-  expect_error([&] { generator.run(prompts({3}), tokens(4)); }, ErrorKind::resource, {"3 prompt tokens and 4 new ones", "prompt 1"});
+  expect_error([&] { generator.run(prompts({3}), tokens(4)); }, ErrorKind::resource,
+               {"3 prompt tokens and 4 new ones", "prompt 1"});
 }
 
 TEST_F(GeneratorTest, StopIdsEndARowAndTheOthersGoOn) {
@@ -131,7 +134,8 @@ TEST_F(GeneratorTest, TheCallbackSeesEveryTokenInOrderAndCanEndTheRun) {
   EXPECT_EQ(seen[0], done[0].ids);
   EXPECT_EQ(seen[1], done[1].ids);
   int calls = 0;
-  const std::vector<Completion> cut = generator.run(p, tokens(6), [&](size_t, int32_t) { return ++calls < 5; });
+  const std::vector<Completion> cut =
+      generator.run(p, tokens(6), [&](size_t, int32_t) { return ++calls < 5; });
   EXPECT_EQ(calls, 5);
   EXPECT_EQ(cut[0].finish_reason, FinishReason::cancelled);
 }
@@ -153,13 +157,15 @@ TEST_F(GeneratorTest, LongPromptsArePrefilledInParts) {
 
 TEST_F(GeneratorTest, WrongRequestsAreRefusedByPrompt) {
   Generator generator(model_, threads_, kPlenty);
-  const auto refused = [&](std::vector<std::vector<int32_t>> p, int64_t n, std::initializer_list<std::string> parts) {
+  const auto refused = [&](std::vector<std::vector<int32_t>> p, int64_t n,
+                           std::initializer_list<std::string> parts) {
     expect_error([&] { generator.run(p, tokens(n)); }, ErrorKind::usage, parts);
   };
   refused({{1}, {}}, 4, {"no tokens", "prompt 2"});
   refused({{43}}, 4, {"token id 43", "vocabulary of 43"});
   refused({{1}}, 0, {"max_new_tokens is 0"});
-  refused({std::vector<int32_t>(45, 1)}, 4, {"45 prompt tokens and 4 new ones", "48 positions", "--max-new-tokens 3"});
+  refused({std::vector<int32_t>(45, 1)}, 4,
+          {"45 prompt tokens and 4 new ones", "48 positions", "--max-new-tokens 3"});
   refused({{1}}, INT64_MAX, {"48 positions"});
 }
 
@@ -171,7 +177,8 @@ TEST_F(Bf16GeneratorTest, BatchesGiveWhatSingleRowsGive) {
   const auto p = prompts({5, 1, 17, 9});
   Generator generator(model_, threads_, kPlenty);
   const std::vector<Completion> together = generator.run(p, tokens(6));
-  for (size_t i = 0; i < p.size(); ++i) EXPECT_EQ(generator.run(std::span(p).subspan(i, 1), tokens(6))[0].ids, together[i].ids) << i;
+  for (size_t i = 0; i < p.size(); ++i)
+    EXPECT_EQ(generator.run(std::span(p).subspan(i, 1), tokens(6))[0].ids, together[i].ids) << i;
 }
 
 }  // namespace

@@ -72,7 +72,11 @@ TEST(Sampler, ADrawDependsOnSeedRowAndPositionOnly) {
 TEST(Sampler, LogitsThatAreNotNumbersAreRefused) {
   std::vector<int32_t> scratch;
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  expect_error([&] { sample(std::vector<float>{nan, nan}, with(0), 0, 0, scratch); }, ErrorKind::format, {"nan"});
+  expect_error(
+      [&] {
+        sample(std::vector<float>{nan, nan}, with(0), 0, 0, scratch);
+      },
+      ErrorKind::format, {"nan"});
 }
 
 TEST(Sampler, OptionsOutOfRangeAreRefusedByName) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "model/rope_table.h"
 #include "unit/io/temp_folder.h"
 #include "unit/model/model_on_disk.h"
 
@@ -31,9 +32,12 @@ TEST_F(ModelFilesTest, GenerationConfigWinsOverConfigForEos) {
 
 TEST_F(ModelFilesTest, MissingTensorsAreNamedAndCounted) {
   OnDisk m;
-  m.change_list = [](auto& list) { std::erase_if(list, [](const ExpectedTensor& t) { return t.name.find("k_proj") != std::string::npos; }); };
+  m.change_list = [](auto& list) {
+    std::erase_if(list, [](const ExpectedTensor& t) { return t.name.find("k_proj") != std::string::npos; });
+  };
   write_hf_folder(path("m"), m);
-  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::format, {"2 of 21 tensors are missing", "model.layers.0.self_attn.k_proj.weight", path("m")});
+  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::format,
+               {"2 of 21 tensors are missing", "model.layers.0.self_attn.k_proj.weight", path("m")});
 }
 
 TEST_F(ModelFilesTest, AMisshapenTensorIsNamedWithBothShapes) {
@@ -42,7 +46,8 @@ TEST_F(ModelFilesTest, AMisshapenTensorIsNamedWithBothShapes) {
   Json config = tiny_config();
   config["intermediate_size"] = 51;
   write("m/config.json", to_text(config));
-  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::format, {"wrong shape", "[52,36]", "[51,36]"});
+  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::format,
+               {"wrong shape", "[52,36]", "[51,36]"});
 }
 
 TEST_F(ModelFilesTest, AQuantizedCheckpointIsRefusedByItsMethod) {
@@ -71,14 +76,17 @@ TEST_F(ModelFilesTest, PathsThatAreNoModelAreRefusedWithAHint) {
   write("adapter/adapter_config.json", "{}");
   expect_error([&] { ModelFiles::open(path("adapter")); }, ErrorKind::usage, {"is an adapter", "--adapter"});
   write_hf_folder(path("m"));
-  expect_error([&] { ModelFiles::open(path("m/model.safetensors")); }, ErrorKind::usage, {"weight file", "folder"});
+  expect_error([&] { ModelFiles::open(path("m/model.safetensors")); }, ErrorKind::usage,
+               {"weight file", "folder"});
 }
 
 TEST_F(ModelFilesTest, TheFingerprintFollowsTheWeightsNotThePath) {
   write_hf_folder(path("a"));
   write_hf_folder(path("b"));
   OnDisk other;
-  other.change_values = [](const std::string& name, std::vector<float>& v) { if (name == "model.norm.weight") v[0] += 1; };
+  other.change_values = [](const std::string& name, std::vector<float>& v) {
+    if (name == "model.norm.weight") v[0] += 1;
+  };
   write_hf_folder(path("c"), other);
   const std::string a = ModelFiles::open(path("a")).fingerprint();
   EXPECT_EQ(a.size(), 32u);
@@ -115,8 +123,10 @@ TEST_F(ModelFilesTest, AGgufFileWithoutOutputIsTied) {
 }
 
 TEST_F(ModelFilesTest, UnsupportedGgufRopeScalingAndExpertsAreRefusedByKey) {
-  write_gguf(path("yarn.gguf"), {}, false, [](GgufWriter& w) { w.add_string("llama.rope.scaling.type", "yarn"); });
-  expect_error([&] { ModelFiles::open(path("yarn.gguf")); }, ErrorKind::unsupported, {"yarn", "llama.rope.scaling.type"});
+  write_gguf(path("yarn.gguf"), {}, false,
+             [](GgufWriter& w) { w.add_string("llama.rope.scaling.type", "yarn"); });
+  expect_error([&] { ModelFiles::open(path("yarn.gguf")); }, ErrorKind::unsupported,
+               {"yarn", "llama.rope.scaling.type"});
   write_gguf(path("moe.gguf"), {}, false, [](GgufWriter& w) { w.add_uint32("llama.expert_count", 8); });
   expect_error([&] { ModelFiles::open(path("moe.gguf")); }, ErrorKind::unsupported, {"8 experts"});
   write_gguf(path("linear.gguf"), {}, false, [](GgufWriter& w) {
@@ -126,6 +136,30 @@ TEST_F(ModelFilesTest, UnsupportedGgufRopeScalingAndExpertsAreRefusedByKey) {
   const ModelFiles linear = ModelFiles::open(path("linear.gguf"));
   EXPECT_EQ(linear.spec().rope.scaling, RopeScaling::linear);
   EXPECT_EQ(linear.spec().rope.factor, 4);
+}
+
+TEST_F(ModelFilesTest, Llama3RopeScalingIsFoundFromItsDivisors) {
+  RopeSpec plain, scaled;
+  plain.rotary_dim = 64;
+  plain.theta = 500000;
+  scaled = plain;
+  scaled.scaling = RopeScaling::llama3;
+  scaled.factor = 32;
+  scaled.original_max_position_embeddings = 8192;
+  const std::vector<float> base = rope_inverse_frequencies(plain), turned = rope_inverse_frequencies(scaled);
+  OnDisk m;
+  m.config["head_dim"] = 64;
+  m.config["hidden_size"] = 6 * 64;
+  m.config["rope_theta"] = 500000.0;
+  for (size_t i = 0; i < base.size(); ++i) m.rope_factors.push_back(base[i] / turned[i]);
+  write_gguf(path("m.gguf"), m);
+  const ModelFiles files = ModelFiles::open(path("m.gguf"));
+  EXPECT_EQ(files.spec().rope.scaling, RopeScaling::llama3);
+  EXPECT_EQ(rope_inverse_frequencies(files.spec().rope), turned);
+  EXPECT_TRUE(files.unexpected().empty());
+  m.rope_factors[20] *= 0.9f;
+  write_gguf(path("other.gguf"), m);
+  expect_error([&] { ModelFiles::open(path("other.gguf")); }, ErrorKind::unsupported, {"rope factor 20"});
 }
 
 }  // namespace

@@ -14,8 +14,10 @@ class WeightStoreTest : public TempFolder {
  protected:
   static void load_all(WeightStore& store, const ModelFiles& files) {
     for (const ExpectedTensor& t : expected_tensors(files.spec())) {
-      if (t.role == TensorRole::vector) store.vector(t.name, t.cols);
-      else store.matrix(t.name, t.rows, t.cols);
+      if (t.role == TensorRole::vector)
+        store.vector(t.name, t.cols);
+      else
+        store.matrix(t.name, t.rows, t.cols);
     }
   }
   static LoadOptions options(BaseFormat format, DType compute = DType::f32) {
@@ -60,7 +62,8 @@ TEST_F(WeightStoreTest, GgufRowsComeInHuggingFaceOrder) {
     WeightStore a(hf, options(BaseFormat::dense)), b(gguf, options(BaseFormat::dense));
     for (const ExpectedTensor& t : expected_tensors(hf.spec())) {
       if (t.role == TensorRole::vector) continue;
-      EXPECT_EQ(elements(a.matrix(t.name, t.rows, t.cols)), elements(b.matrix(t.name, t.rows, t.cols))) << t.name;
+      EXPECT_EQ(elements(a.matrix(t.name, t.rows, t.cols)), elements(b.matrix(t.name, t.rows, t.cols)))
+          << t.name;
     }
   }
 }
@@ -78,7 +81,8 @@ TEST_F(WeightStoreTest, KeptGgufBlocksStayInTheFileAndFollowTheRowMap) {
   EXPECT_EQ(d.format, WeightFormat::dense);
   EXPECT_EQ(elements(w), elements(d));
   const std::vector<float> exact = tensor_values({kQ, 64, 64, TensorRole::linear});
-  for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(elements(w)[i], exact[i], 0.25f / 127);  // half a step, and the scale in f16
+  for (size_t i = 0; i < exact.size(); ++i)
+    EXPECT_NEAR(elements(w)[i], exact[i], 0.25f / 127);  // half a step, and the scale in f16
 }
 
 TEST_F(WeightStoreTest, DequantizingForBf16RoundsOnce) {
@@ -87,7 +91,8 @@ TEST_F(WeightStoreTest, DequantizingForBf16RoundsOnce) {
   write_gguf(path("m.gguf"), m, true);
   const ModelFiles files = ModelFiles::open(path("m.gguf"));
   WeightStore bf16(files, options(BaseFormat::dense, DType::bf16)), f32(files, options(BaseFormat::dense));
-  const std::vector<float> rounded = elements(bf16.matrix(kQ, 64, 64)), exact = elements(f32.matrix(kQ, 64, 64));
+  const std::vector<float> rounded = elements(bf16.matrix(kQ, 64, 64)),
+                           exact = elements(f32.matrix(kQ, 64, 64));
   for (size_t i = 0; i < exact.size(); ++i) EXPECT_EQ(rounded[i], to_float(to_bf16(exact[i])));
 }
 
@@ -106,7 +111,8 @@ TEST_F(WeightStoreTest, QuantizingDoesNotDependOnThreadsAndLeavesEmbeddingAndHea
     std::vector<uint8_t> codes(36 * 36 / 2);
     std::vector<float> absmax(static_cast<size_t>(bnb4_blocks(36 * 36, 64)));
     std::vector<int32_t> map;
-    encode_bnb4(stored_weight(files.at(kQ), files.spec(), map), one.bnb, 0, bnb4_blocks(36 * 36, 64), codes.data(), absmax.data(), kQ);
+    encode_bnb4(stored_weight(files.at(kQ), files.spec(), map), one.bnb, 0, bnb4_blocks(36 * 36, 64),
+                codes.data(), absmax.data(), kQ);
     EXPECT_EQ(std::memcmp(x.data, codes.data(), codes.size()), 0);
     EXPECT_EQ(a.matrix("lm_head.weight", 43, 36).format, WeightFormat::dense);
     EXPECT_EQ(a.matrix("model.embed_tokens.weight", 43, 36).format, WeightFormat::dense);
@@ -145,7 +151,8 @@ TEST_F(WeightStoreTest, NanIsRefusedByTensorName) {
   const ModelFiles files = ModelFiles::open(path("m"));
   WeightStore store(files, options(BaseFormat::bnb_4bit));
   expect_error([&] { store.matrix(kQ, 36, 36); }, ErrorKind::format, {kQ, "[1,4]"});
-  expect_error([&] { store.vector("model.norm.weight", 36); }, ErrorKind::format, {"model.norm.weight", "inf"});
+  expect_error([&] { store.vector("model.norm.weight", 36); }, ErrorKind::format,
+               {"model.norm.weight", "inf"});
 }
 
 TEST_F(WeightStoreTest, AFileThatChangesWhileItIsReadIsRefused) {

@@ -17,10 +17,21 @@
 namespace lorikeet::testing {
 
 inline Json tiny_config() {
-  return {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}, {"vocab_size", 43}, {"hidden_size", 36},
-          {"intermediate_size", 52}, {"num_hidden_layers", 2}, {"num_attention_heads", 6}, {"num_key_value_heads", 2},
-          {"head_dim", 6}, {"max_position_embeddings", 64}, {"rms_norm_eps", 1e-5}, {"rope_theta", 10000.0},
-          {"tie_word_embeddings", false}, {"torch_dtype", "float32"}, {"eos_token_id", {3, 5}}};
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"model_type", "llama"},
+          {"vocab_size", 43},
+          {"hidden_size", 36},
+          {"intermediate_size", 52},
+          {"num_hidden_layers", 2},
+          {"num_attention_heads", 6},
+          {"num_key_value_heads", 2},
+          {"head_dim", 6},
+          {"max_position_embeddings", 64},
+          {"rms_norm_eps", 1e-5},
+          {"rope_theta", 10000.0},
+          {"tie_word_embeddings", false},
+          {"torch_dtype", "float32"},
+          {"eos_token_id", {3, 5}}};
 }
 
 inline ModelSpec spec_of(const Json& config) { return read_model_spec(HfConfig(config, "config.json")); }
@@ -28,7 +39,8 @@ inline ModelSpec spec_of(const Json& config) { return read_model_spec(HfConfig(c
 /// Numbers of a tensor, the same for every writer.
 inline std::vector<float> tensor_values(const ExpectedTensor& t) {
   RandomSource source(DType::f32, false);
-  const TensorView v = t.role == TensorRole::vector ? source.vector(t.name, t.cols) : source.matrix(t.name, t.rows, t.cols).dense_view();
+  const TensorView v = t.role == TensorRole::vector ? source.vector(t.name, t.cols)
+                                                    : source.matrix(t.name, t.rows, t.cols).dense_view();
   return {v.as<float>(), v.as<float>() + v.count()};
 }
 
@@ -36,8 +48,10 @@ inline std::vector<std::byte> bytes_in(const std::vector<float>& values, DType d
   std::vector<std::byte> out(values.size() * size_of(dtype));
   const TensorView v(out.data(), {1, static_cast<int64_t>(values.size())}, dtype);
   for (size_t i = 0; i < values.size(); ++i) {
-    if (dtype == DType::f16) v.as<F16>()[i] = to_f16(values[i]);
-    else set_element(v, 0, static_cast<int64_t>(i), values[i]);
+    if (dtype == DType::f16)
+      v.as<F16>()[i] = to_f16(values[i]);
+    else
+      set_element(v, 0, static_cast<int64_t>(i), values[i]);
   }
   return out;
 }
@@ -45,8 +59,9 @@ inline std::vector<std::byte> bytes_in(const std::vector<float>& values, DType d
 struct OnDisk {
   Json config = tiny_config();
   DType dtype = DType::f32;
-  std::function<void(std::vector<ExpectedTensor>&)> change_list = {};           ///< leave out or reshape tensors
+  std::function<void(std::vector<ExpectedTensor>&)> change_list = {};  ///< leave out or reshape tensors
   std::function<void(const std::string&, std::vector<float>&)> change_values = {};
+  std::vector<float> rope_factors = {};  ///< GGUF only: the divisors of Llama 3.1's rope scaling
 };
 
 inline std::vector<int64_t> file_shape(const ExpectedTensor& t) {
@@ -59,7 +74,8 @@ inline void write_hf_folder(const std::string& folder, const OnDisk& m = {}) {
   std::vector<ExpectedTensor> list = expected_tensors(spec_of(m.config));
   if (m.change_list) m.change_list(list);
   std::vector<SafetensorsEntry> entries;
-  for (const ExpectedTensor& t : list) entries.push_back({t.name, to_safetensors_type(m.dtype), file_shape(t)});
+  for (const ExpectedTensor& t : list)
+    entries.push_back({t.name, to_safetensors_type(m.dtype), file_shape(t)});
   SafetensorsWriter writer(folder + "/model.safetensors", entries);
   for (const ExpectedTensor& t : list) {
     std::vector<float> values = tensor_values(t);
@@ -71,23 +87,32 @@ inline void write_hf_folder(const std::string& folder, const OnDisk& m = {}) {
 
 /// Name in a GGUF file, and the row order.
 inline std::string gguf_name(const std::string& hf) {
-  const std::map<std::string, std::string> fixed = {{"model.embed_tokens.weight", "token_embd.weight"}, {"model.norm.weight", "output_norm.weight"}, {"lm_head.weight", "output.weight"}};
+  const std::map<std::string, std::string> fixed = {{"model.embed_tokens.weight", "token_embd.weight"},
+                                                    {"model.norm.weight", "output_norm.weight"},
+                                                    {"lm_head.weight", "output.weight"}};
   if (const auto it = fixed.find(hf); it != fixed.end()) return it->second;
-  const std::map<std::string, std::string> parts = {{"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"}, {"self_attn.q_proj", "attn_q"},
-                                                    {"self_attn.k_proj", "attn_k"}, {"self_attn.v_proj", "attn_v"}, {"self_attn.o_proj", "attn_output"},
-                                                    {"mlp.gate_proj", "ffn_gate"}, {"mlp.up_proj", "ffn_up"}, {"mlp.down_proj", "ffn_down"}};
+  const std::map<std::string, std::string> parts = {
+      {"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"},
+      {"self_attn.q_proj", "attn_q"},   {"self_attn.k_proj", "attn_k"},
+      {"self_attn.v_proj", "attn_v"},   {"self_attn.o_proj", "attn_output"},
+      {"mlp.gate_proj", "ffn_gate"},    {"mlp.up_proj", "ffn_up"},
+      {"mlp.down_proj", "ffn_down"}};
   const size_t layer_end = hf.find('.', 13), suffix = hf.rfind('.');
-  return "blk." + hf.substr(13, layer_end - 13) + "." + parts.at(hf.substr(layer_end + 1, suffix - layer_end - 1)) + hf.substr(suffix);
+  return "blk." + hf.substr(13, layer_end - 13) + "." +
+         parts.at(hf.substr(layer_end + 1, suffix - layer_end - 1)) + hf.substr(suffix);
 }
 
-/// As llama.cpp's converter writes it: q and k rows permuted. Elements f32, f16 or bf16; matrices as `blocks` of Q8_0
-/// where the width allows it and `q8` is set.
-inline void write_gguf(const std::string& path, const OnDisk& m = {}, bool q8 = false, const std::function<void(GgufWriter&)>& more = {}) {
+/// As llama.cpp's converter writes it: q and k rows permuted. Elements f32, f16 or bf16; matrices as `blocks`
+/// of Q8_0 where the width allows it and `q8` is set.
+inline void write_gguf(const std::string& path, const OnDisk& m = {}, bool q8 = false,
+                       const std::function<void(GgufWriter&)>& more = {}) {
   const ModelSpec spec = spec_of(m.config);
   GgufWriter w(path);
   w.add_string("general.architecture", "llama");
   w.add_string("general.name", "tiny");
-  const auto number = [&](const char* key, const char* from) { w.add_uint32(std::string("llama.") + key, m.config[from].get<uint32_t>()); };
+  const auto number = [&](const char* key, const char* from) {
+    w.add_uint32(std::string("llama.") + key, m.config[from].get<uint32_t>());
+  };
   number("context_length", "max_position_embeddings");
   number("embedding_length", "hidden_size");
   number("block_count", "num_hidden_layers");
@@ -102,19 +127,30 @@ inline void write_gguf(const std::string& path, const OnDisk& m = {}, bool q8 = 
   if (more) more(w);
   std::vector<ExpectedTensor> list = expected_tensors(spec);
   if (m.change_list) m.change_list(list);
-  const auto blocked = [&](const ExpectedTensor& t) { return q8 && t.role != TensorRole::vector && t.cols % 32 == 0; };
-  const GgufType plain = m.dtype == DType::f32 ? GgufType::f32 : m.dtype == DType::f16 ? GgufType::f16 : GgufType::bf16;
-  for (const ExpectedTensor& t : list) w.add_tensor(gguf_name(t.name), blocked(t) ? GgufType::q8_0 : plain, file_shape(t));
+  const auto blocked = [&](const ExpectedTensor& t) {
+    return q8 && t.role != TensorRole::vector && t.cols % 32 == 0;
+  };
+  const GgufType plain = m.dtype == DType::f32   ? GgufType::f32
+                         : m.dtype == DType::f16 ? GgufType::f16
+                                                 : GgufType::bf16;
+  for (const ExpectedTensor& t : list)
+    w.add_tensor(gguf_name(t.name), blocked(t) ? GgufType::q8_0 : plain, file_shape(t));
+  if (!m.rope_factors.empty())
+    w.add_tensor("rope_freqs.weight", GgufType::f32, {static_cast<int64_t>(m.rope_factors.size())});
   w.begin();
+  if (!m.rope_factors.empty()) w.write("rope_freqs.weight", std::span<const float>(m.rope_factors));
   for (const ExpectedTensor& t : list) {
     std::vector<float> values = tensor_values(t);
     if (m.change_values) m.change_values(t.name, values);
-    const bool q = t.name.find("q_proj.weight") != std::string::npos, k = t.name.find("k_proj.weight") != std::string::npos;
+    const bool q = t.name.find("q_proj.weight") != std::string::npos,
+               k = t.name.find("k_proj.weight") != std::string::npos;
     if (q || k) {
-      const std::vector<int32_t> map = gguf_rope_row_map(q ? spec.num_attention_heads : spec.num_key_value_heads, spec.head_dim);
+      const std::vector<int32_t> map =
+          gguf_rope_row_map(q ? spec.num_attention_heads : spec.num_key_value_heads, spec.head_dim);
       std::vector<float> stored(values.size());
       for (int64_t i = 0; i < t.rows; ++i)
-        std::copy_n(values.begin() + i * t.cols, t.cols, stored.begin() + map[static_cast<size_t>(i)] * t.cols);
+        std::copy_n(values.begin() + i * t.cols, t.cols,
+                    stored.begin() + map[static_cast<size_t>(i)] * t.cols);
       values = stored;
     }
     if (!blocked(t)) {
