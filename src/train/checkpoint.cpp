@@ -4,12 +4,12 @@
 #include <charconv>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/atomic_folder.h"
 #include "io/folder.h"
-#include "io/mapped_file.h"
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
 #include "peft/adapter_files.h"
@@ -66,15 +66,14 @@ void write_tensors(const std::string& path, const TrainableStore& store) {
   writer.commit();
 }
 
+/// Read in pieces, so that the file's pages do not add to this process's memory.
 std::string checksum_of(const std::string& path) {
-  constexpr size_t kPiece = size_t{4} << 20;  // mapped pages count as resident: give each piece back
-  const MappedFile file = MappedFile::open(path);
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> piece(size_t{1} << 18);
   uint32_t crc = 0;
-  for (size_t at = 0; at < file.size(); at += kPiece) {
-    const size_t n = std::min(kPiece, file.size() - at);
-    crc = crc32c({reinterpret_cast<const char*>(file.data()) + at, n}, crc);
-    file.release(at, n);
-  }
+  while (file.read(piece.data(), static_cast<std::streamsize>(piece.size())), file.gcount() > 0)
+    crc = crc32c({piece.data(), static_cast<size_t>(file.gcount())}, crc);
+  if (!file.eof()) throw Error(ErrorKind::resource, fmt::format("cannot read '{}'", path), path);
   return fmt::format("{:08x}", crc);
 }
 
