@@ -75,7 +75,8 @@ def quantize_linears(model, **options):
 
 def load_model(folder, adapter=None, quantization=None):
     """The model in float32 with eager attention; with an adapter only its factors require gradients."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager",
+                                                              experts_implementation="eager")
     if quantization is not None:
         quantize_linears(model, **quantization)
     if adapter:
