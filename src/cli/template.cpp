@@ -7,6 +7,7 @@
 #include "cli/model_text.h"
 #include "cli/output.h"
 #include "core/error.h"
+#include "train/text_generator.h"
 
 namespace lorikeet::cli {
 namespace {
@@ -50,6 +51,12 @@ Json variables_of(const Json& row, const std::optional<Tokenizer>& tokenizer, bo
   return variables;
 }
 
+ChatTemplate model_template(const Tokenizer& tokenizer, const std::string& model) {
+  if (auto chat = select_chat_template(std::nullopt, tokenizer)) return *chat;
+  throw Error(ErrorKind::usage, "the model has no chat template", model,
+              "name one: --template chatml, llama3, alpaca or a Jinja file");
+}
+
 }  // namespace
 
 int run_template(const std::vector<std::string>& arguments) {
@@ -69,9 +76,8 @@ int run_template(const std::vector<std::string>& arguments) {
 
   std::optional<Tokenizer> tokenizer;
   if (!config.model.empty()) tokenizer = load_tokenizer(config.model);
-  const ChatTemplate chat = own.template_name.empty()
-                                ? chat_template_of(*tokenizer, config.model, std::nullopt)
-                                : load_chat_template(own.template_name);
+  const ChatTemplate chat = own.template_name.empty() ? model_template(*tokenizer, config.model)
+                                                      : named_chat_template(own.template_name);
   for_each_json_line(own.messages, [&](const Json& row, const std::string& where) {
     if (!row.is_object() || !row.contains("messages"))
       throw Error(ErrorKind::format, "the row has no messages", where,

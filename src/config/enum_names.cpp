@@ -16,9 +16,8 @@ constexpr Choice word(std::string_view name, E value, bool built = true, bool al
 constexpr Choice kMethod[] = {word("lora", Method::lora), word("qlora", Method::qlora),
                               word("full", Method::full)};
 constexpr Choice kBaseFormat[] = {word("auto", BaseFormat::automatic), word("dense", BaseFormat::dense),
-                                  word("bnb_4bit", BaseFormat::bnb_4bit),
-                                  word("keep", BaseFormat::keep, not_yet)};
-constexpr Choice kQuantType[] = {word("nf4", QuantType::nf4), word("fp4", QuantType::fp4, not_yet)};
+                                  word("bnb_4bit", BaseFormat::bnb_4bit), word("keep", BaseFormat::keep)};
+constexpr Choice kQuantType[] = {word("nf4", QuantType::nf4), word("fp4", QuantType::fp4)};
 constexpr Choice kComputeDtype[] = {
     word("auto", ComputeDtype::automatic), word("float32", ComputeDtype::float32),
     word("bfloat16", ComputeDtype::bfloat16), word("fp32", ComputeDtype::float32, true, true),

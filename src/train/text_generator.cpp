@@ -27,17 +27,21 @@ ModelFiles open_checked(const RunConfig& config) {
 
 }  // namespace
 
+ChatTemplate named_chat_template(const std::string& name_or_file) {
+  if (const auto source = built_in_chat_template(name_or_file)) return ChatTemplate(*source, name_or_file);
+  if (std::filesystem::exists(name_or_file)) return ChatTemplate(read_text_file(name_or_file), name_or_file);
+  std::string names;
+  for (const std::string& n : built_in_chat_template_names()) names += (names.empty() ? "" : ", ") + n;
+  throw Error(ErrorKind::usage, fmt::format("chat_template \"{}\" is neither a file nor a built-in template", name_or_file),
+              "chat_template", "give a Jinja file or one of: " + names);
+}
+
 std::optional<ChatTemplate> select_chat_template(const std::optional<std::string>& key, const Tokenizer& tokenizer) {
   if (!key) {
     if (!tokenizer.chat_template()) return std::nullopt;
     return ChatTemplate(*tokenizer.chat_template(), "the model's chat template");
   }
-  if (const auto source = built_in_chat_template(*key)) return ChatTemplate(*source, *key);
-  if (std::filesystem::exists(*key)) return ChatTemplate(read_text_file(*key), *key);
-  std::string names;
-  for (const std::string& n : built_in_chat_template_names()) names += (names.empty() ? "" : ", ") + n;
-  throw Error(ErrorKind::usage, fmt::format("chat_template \"{}\" is neither a file nor a built-in template", *key),
-              "chat_template", "give a Jinja file or one of: " + names);
+  return named_chat_template(*key);
 }
 
 uint64_t generation_budget(const RunConfig& config) {

@@ -23,6 +23,9 @@ struct TextGenerator::State {
                                  const TextCallback& on_text);
 };
 
+/// The template of a built-in name or a Jinja file. Throws Error(usage) for neither.
+ChatTemplate named_chat_template(const std::string& name_or_file);
+
 /// Source of the template to use: the key's file or built-in name, else the model's; nothing without either.
 std::optional<ChatTemplate> select_chat_template(const std::optional<std::string>& key, const Tokenizer& tokenizer);
 
