@@ -82,6 +82,7 @@ struct V {
   static LORIKEET_INLINE F div(F a, F b) { return _mm256_div_ps(a, b); }
   static LORIKEET_INLINE F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
   static LORIKEET_INLINE F negative_fma(F a, F b, F c) { return _mm256_fnmadd_ps(a, b, c); }
+  static LORIKEET_INLINE F inverse(F a) { return _mm256_div_ps(_mm256_set1_ps(1), a); }
   static LORIKEET_INLINE F sqrt(F a) { return _mm256_sqrt_ps(a); }
   /// The second operand if one is NaN.
   static LORIKEET_INLINE F max(F a, F b) { return _mm256_max_ps(a, b); }
@@ -129,6 +130,21 @@ struct V {
     const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(q), _mm256_extractf128_pd(q, 1));
     return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
   }
+};
+
+/// 32-bit unsigned integers, as many as V has lanes.
+struct U {
+  using I = __m256i;
+  static LORIKEET_INLINE I set(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
+  static LORIKEET_INLINE I load(const uint32_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static LORIKEET_INLINE I exclusive_or(I a, I b) { return _mm256_xor_si256(a, b); }
+  static LORIKEET_INLINE I product_even(I a, I b) { return _mm256_mul_epu32(a, b); }
+  static LORIKEET_INLINE I high_half(I a) { return _mm256_srli_epi64(a, 32); }
+  static LORIKEET_INLINE I low_to_high(I a) { return _mm256_slli_epi64(a, 32); }
+  static LORIKEET_INLINE I even_odd(I even, I odd) { return _mm256_blend_epi32(even, odd, 0xaa); }
+  static LORIKEET_INLINE V::F top24(I a) { return _mm256_cvtepi32_ps(_mm256_srli_epi32(a, 8)); }
 };
 
 /// 8 x 8 transpose of 4-byte units.

@@ -112,15 +112,14 @@ void pack_rows(const char* const* rows, int n, int cols, char* panel, int64_t pa
   if constexpr (kUnit == 1) {
     for (int i = 0; i < n; ++i, panel += panel_stride)
       for (int j = 0; j < cols; j += 16)
-        _mm512_storeu_ps(panel + 4 * j, _mm512_maskz_loadu_ps(first_lanes(cols - j), rows[i] + 4 * j));
+        _mm512_storeu_ps(panel + 4 * j, load_some(Element::f32, rows[i] + 4 * j, cols - j));
   } else {
     const __m512i low = interleave_low(), high = interleave_high();
     for (int i = 0; i < n; i += 2, panel += panel_stride) {
       const bool pair = i + 1 < n;
       for (int j = 0; j < cols; j += 32) {
-        const __mmask32 m = first_halves(cols - j);
-        const __m512i a = _mm512_maskz_loadu_epi16(m, rows[i] + 2 * j);
-        const __m512i b = pair ? _mm512_maskz_loadu_epi16(m, rows[i + 1] + 2 * j) : _mm512_setzero_si512();
+        const __m512i a = load_halves(rows[i] + 2 * j, cols - j);
+        const __m512i b = pair ? load_halves(rows[i + 1] + 2 * j, cols - j) : _mm512_setzero_si512();
         _mm512_storeu_si512(panel + 4 * j, _mm512_permutex2var_epi16(a, low, b));
         if (j + 16 < cols) _mm512_storeu_si512(panel + 4 * j + 64, _mm512_permutex2var_epi16(a, high, b));
       }
@@ -195,7 +194,7 @@ void finish(const float* c, int64_t rows, int cols, const Finish& f) {
       const int n = cols - j;
       __m512 x = _mm512_loadu_ps(c + i * kPanelColumns + j);
       if (f.scale != 1) x = _mm512_mul_ps(x, scale);
-      if (f.bias) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(first_lanes(n), f.bias + j));
+      if (f.bias) x = _mm512_add_ps(x, load_some(Element::f32, reinterpret_cast<const char*>(f.bias + j), n));
       if (f.add) x = _mm512_add_ps(x, load_some(f.add_type, f.add + i * f.add_stride + j * add_size, n));
       store_some(f.out_type, f.out + i * f.out_stride + j * out_size, n, x);
     }
@@ -208,11 +207,12 @@ void transpose_f32(const char* in, int64_t in_stride, int64_t rows, int64_t cols
       const int64_t height = smaller(16, rows - i), width = smaller(16, cols - j);
       __m512i r[16];
       for (int64_t x = 0; x < 16; ++x)
-        r[x] = x < height ? _mm512_maskz_loadu_epi32(first_lanes(width), in + (i + x) * in_stride + 4 * j)
-                          : _mm512_setzero_si512();
+        r[x] = x < height
+                   ? _mm512_castps_si512(load_some(Element::f32, in + (i + x) * in_stride + 4 * j, width))
+                   : _mm512_setzero_si512();
       transpose16(r);
       for (int64_t x = 0; x < width; ++x)
-        _mm512_mask_storeu_epi32(out + (j + x) * out_stride + 4 * i, first_lanes(height), r[x]);
+        store_some(Element::f32, out + (j + x) * out_stride + 4 * i, height, _mm512_castsi512_ps(r[x]));
     }
 }
 
@@ -229,15 +229,14 @@ void transpose_16bit(const char* in, int64_t in_stride, int64_t rows, int64_t co
       __m512i r[16], s[16];
       for (int64_t x = 0; x < 16; ++x) {
         const char* p = in + (i + x) * in_stride + 2 * j;
-        r[x] = x < height ? _mm512_maskz_loadu_epi16(first_halves(width), p) : _mm512_setzero_si512();
-        s[x] = x + 16 < height ? _mm512_maskz_loadu_epi16(first_halves(width), p + 16 * in_stride)
-                               : _mm512_setzero_si512();
+        r[x] = x < height ? load_halves(p, width) : _mm512_setzero_si512();
+        s[x] = x + 16 < height ? load_halves(p + 16 * in_stride, width) : _mm512_setzero_si512();
       }
       transpose16(r);
       transpose16(s);
       for (int64_t x = 0; x < width; ++x)
-        _mm512_mask_storeu_epi16(out + (j + x) * out_stride + 2 * i, first_halves(height),
-                                 _mm512_permutex2var_epi16(r[x / 2], x % 2 ? odd : even, s[x / 2]));
+        store_halves(out + (j + x) * out_stride + 2 * i, height,
+                     _mm512_permutex2var_epi16(r[x / 2], x % 2 ? odd : even, s[x / 2]));
     }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Element-wise kernels on the vector type V of the including file. Sums run in four f32 vectors.
 #include "backend/cpu/simd/math.h"
+#include "backend/cpu/simd/random.h"
 #include "backend/cpu/simd/table.h"
 
 namespace lorikeet::simd {
@@ -97,7 +98,7 @@ template <int kKind>  // in the order of Activation: silu, gelu_tanh, gelu, relu
 LORIKEET_INLINE ActivationValue activate(V::F x, bool slope) {
   const V::F one = V::set(1), half = V::set(0.5f);
   if constexpr (kKind == 0) {
-    const V::F s = V::div(one, V::add(one, exp_of(V::sub(V::zero(), x))));
+    const V::F s = V::inverse(V::add(one, exp_of(V::sub(V::zero(), x))));
     return {V::mul(x, s), V::mul(s, V::fma(x, V::sub(one, s), one))};
   } else if constexpr (kKind == 1) {
     const V::F k = V::set(0.7978845608028654f), c = V::set(0.044715f), xx = V::mul(x, x);
@@ -221,6 +222,18 @@ void scale_row(Element from, const char* x, float scale, bool accumulate, Elemen
   }
 }
 
+/// y = x * keep_scale where the draw reaches p, else 0 (+ y).
+void drop_row(Element type, const char* x, const float* draw, float p, float keep_scale, bool accumulate,
+              char* y, int64_t n) {
+  for (int64_t i = 0; i < n; i += kW) {
+    const int64_t at = i * size_of(type);
+    const V::F kept = V::mul(V::load(type, x + at, n - i), V::set(keep_scale));
+    V::F v = V::select_less(floats(draw + i, n - i), V::set(p), V::zero(), kept);
+    if (accumulate) v = V::add(V::load(type, y + at, n - i), v);
+    V::store(type, y + at, n - i, v);
+  }
+}
+
 template <Element E>
 constexpr TypedOps typed_ops() {
   return {square_row<E>,
@@ -234,9 +247,9 @@ constexpr TypedOps typed_ops() {
           softmax_gradient<E>};
 }
 VectorOps vector_ops(decltype(VectorOps::finish) finish, decltype(VectorOps::transpose) transpose) {
-  return {
-      V::kWidth, finish,     transpose, scale_lanes, row_maximum,
-      exp_sum,   square_sum, adamw,     scale_row,   {typed_ops<Element::f32>(), typed_ops<Element::bf16>()}};
+  return {V::kWidth,   finish,  transpose,  scale_lanes,
+          row_maximum, exp_sum, square_sum, adamw,
+          scale_row,   uniform, drop_row,   {typed_ops<Element::f32>(), typed_ops<Element::bf16>()}};
 }
 
 }  // namespace

@@ -149,6 +149,10 @@ struct VectorOps {
   void (*adamw)(const AdamW& o, float* p, const float* g, float* m, float* v, int64_t n);
   void (*scale_row)(Element from, const char* x, float scale, bool accumulate, Element to, char* y,
                     int64_t n);
+  /// Uniform numbers, 4 to a counter; out needs room for a whole vector of counters.
+  void (*uniform)(uint64_t seed, uint64_t stream, uint64_t first_counter, int64_t counters, float* out);
+  void (*drop_row)(Element type, const char* x, const float* draw, float p, float keep_scale, bool accumulate,
+                   char* y, int64_t n);
   TypedOps typed[2];  ///< f32, bf16
 };
 
