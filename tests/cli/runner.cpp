@@ -12,6 +12,7 @@
 //   out-empty, err-empty                   nothing at all
 //   file path, nofile path                 exists afterwards, or not
 //   same a b                               two files with equal bytes
+//   unsanitized                            skip the case in builds with sanitizers, which reserve terabytes
 //
 // A case may hold several runs; checks follow the run they look at. In every run that exits with 2, 3, 4 or
 // 5, standard error must end with the three lines of an error. $FIXTURES, $SOURCE and $WORK (kept for all
@@ -160,6 +161,11 @@ std::string run_case(const Case& test, const fs::path& folder, const fs::path& l
   };
   for (size_t i = 0; i < test.lines.size(); ++i) {
     const Line& line = test.lines[i];
+    if (line.word == "unsanitized") {
+      const char* sanitizers = std::getenv("LORIKEET_SANITIZE");
+      if (sanitizers && *sanitizers) return "";
+      continue;
+    }
     if (line.word == "setup" || line.word == "run") {
       running = line.rest;
       result = run_shell(line.rest, folder, logs);
