@@ -113,6 +113,11 @@ void add_token_ids(const GgufFile& f, Json& config) {
 }  // namespace
 
 HfConfig gguf_config(const GgufFile& f) {
+  if (f.integer_or("split.count", 1) > 1)
+    throw Error(ErrorKind::unsupported,
+                fmt::format("the model is split into {} GGUF files, which is not supported",
+                            f.integer("split.count")),
+                f.path() + ", key \"split.count\"", "join them with llama.cpp's gguf-split --merge");
   const GgufFamily& family = family_of(f);
   const std::string p = std::string(family.gguf) + ".";
   if (f.integer_or(p + "expert_count", 0) > 0)
