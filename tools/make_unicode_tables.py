@@ -6,7 +6,7 @@ Run:   python tools/make_unicode_tables.py > src/text/unicode_tables.inc
 """
 import unicodedata
 
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 CATEGORIES = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co Cn".split()
@@ -64,6 +64,21 @@ def main():
     cells = sorted((a, b, n) for n, points in changed.items() for a, b in ranges(points))
     for i in range(0, len(cells), 4):
         print("    " + ", ".join(f"{{0x{a:x}, 0x{b:x}, Category::{n}}}" for a, b, n in cells[i : i + 4]) + ",")
+    print("};\n")
+    print("// Lower case newer than Unicode 14: {first, last, distance}.")
+    print("constexpr LowerRange kNewerLower[] = {")
+    lower = normalizers.Lowercase()
+    runs = []
+    for c in POINTS:
+        to = lower.normalize_str(chr(c))
+        if to == chr(c).lower():
+            continue
+        step = ord(to) - c
+        if runs and runs[-1][1] == c - 1 and runs[-1][2] == step:
+            runs[-1][1] = c
+        else:
+            runs.append([c, c, step])
+    print("    " + ", ".join(f"{{0x{a:x}, 0x{b:x}, {d}}}" for a, b, d in runs) + ",")
     print("};\n")
     print_ranges("kNumeric", "What the Digits pre-tokenizer isolates.",
                  isolated_by(pre_tokenizers.Digits(individual_digits=True)))

@@ -41,7 +41,7 @@ d.items is callable; range is callable; l is not string; t is integer; 'upper' i
 ERRORS = r"""
 1 + 'a'; 'a' + 1; none + 1; [] + (); undefined_thing + 1; undefined_thing.x; undefined_thing['x']; none.x.y; d.missing.deep; l['x'].y; 1 < 'a'; none < 1; 1 in 2; 1 in 'abc'; n(); 'x'.nothing(); l.append(4); d.pop('k'); d.update({})
 1 / 0; 1 // 0; 1 % 0; none|length; 5|length; (l|map('string'))|length; none|list; 5|list; undefined_thing|tojson; [undefined_thing]|tojson; s|nofilter; s is notest; d|dictsort(by='x'); range(200000); raise_exception('stop here'); raise_exception(none)
-none|join; l|first(1); s.split(''); -none; -'a'; {}['a'].b; {[]: 1}; s.startswith(1); ','.join([1]); 'abc'.index('z'); l|sort(attribute='x')|list|length > 9 and 1; namespace(_x=1); dict(1); l[1:2:0]; s['x']('y'); -undefined_thing
+none|join; l|first(1); s.split(''); -none; -'a'; {}['a'].b; {[]: 1}; s.startswith(1); ','.join([1]); 'abc'.index('z'); l|sort(attribute='x')|list|length > 9 and 1; dict(1); l[1:2:0]; s['x']('y'); -undefined_thing
 """.strip()
 
 BLOCKS = [

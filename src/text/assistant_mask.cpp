@@ -50,7 +50,8 @@ class Conversation {
   }
 
   MaskedConversation run() {
-    const std::vector<TextSpan> spans = template_.marks_generation() && full_.spans_known ? marked() : derived();
+    const std::vector<TextSpan> spans =
+        template_.marks_generation() && full_.spans_known ? marked() : derived();
     MaskedConversation out;
     if (tokenizer_.adds_bos() && (encoding_.ids.empty() || encoding_.ids[0] != *tokenizer_.bos_id())) {
       out.input_ids.push_back(*tokenizer_.bos_id());
@@ -90,7 +91,8 @@ class Conversation {
   std::vector<TextSpan> marked() const {
     const bool spoken = std::any_of(input_.messages.begin(), input_.messages.end(), is_assistant);
     if (spoken && full_.generation_spans.empty()) {
-      throw Error(ErrorKind::format, "the chat template's {% generation %} blocks wrote nothing for the assistant's messages");
+      throw Error(ErrorKind::format,
+                  "the chat template's {% generation %} blocks wrote nothing for the assistant's messages");
     }
     return full_.generation_spans;
   }
@@ -111,7 +113,8 @@ class Conversation {
   }
 
   Json first_messages(size_t count) const {
-    return Json(Json::array_t(input_.messages.begin(), input_.messages.begin() + static_cast<ptrdiff_t>(count)));
+    return Json(
+        Json::array_t(input_.messages.begin(), input_.messages.begin() + static_cast<ptrdiff_t>(count)));
   }
 
   // Where the conversation up to the message is the beginning of the whole: what it adds to the prompt.
@@ -138,7 +141,8 @@ class Conversation {
     const std::optional<std::string> trial = try_render(messages, false);
     if (!trial) return std::nullopt;
     const size_t begin = trial->find(kSentinel);
-    if (begin == std::string::npos || trial->find(kSentinel, begin + 1) != std::string::npos) return std::nullopt;
+    if (begin == std::string::npos || trial->find(kSentinel, begin + 1) != std::string::npos)
+      return std::nullopt;
     const std::string_view whole = full_.text, head = std::string_view(*trial).substr(0, begin),
                            tail = std::string_view(*trial).substr(begin + kSentinel.size());
     if (whole.size() < head.size() + tail.size() || !whole.starts_with(head) || !whole.ends_with(tail)) {
@@ -150,18 +154,21 @@ class Conversation {
     return TextSpan{begin_after_header(i, head), std::max(next, begin + shown.size())};
   }
 
-  // What stands between the generation prompt and the content (an empty <think> block) is the assistant's too.
+  // What stands between the generation prompt and the content (an empty <think> block) is the assistant's
+  // too.
   size_t begin_after_header(size_t i, std::string_view head) const {
     const std::optional<std::string> before = try_render(first_messages(i), false);
     const std::optional<std::string> prompt = try_render(first_messages(i), true);
-    if (!before || !prompt || !prompt->starts_with(*before) || prompt->size() == before->size()) return head.size();
+    if (!before || !prompt || !prompt->starts_with(*before) || prompt->size() == before->size())
+      return head.size();
     const std::string_view header = std::string_view(*prompt).substr(before->size());
     const size_t at = head.rfind(header);
     if (at == std::string_view::npos) return head.size();
     const size_t begin = at + header.size();
     for (size_t t = 0; t < encoding_.ids.size(); ++t) {  // not over another turn's tokens
       const TokenOffsets& o = encoding_.offsets[t];
-      if (o.begin >= begin && o.end <= head.size() && tokenizer_.is_special(encoding_.ids[t])) return head.size();
+      if (o.begin >= begin && o.end <= head.size() && tokenizer_.is_special(encoding_.ids[t]))
+        return head.size();
     }
     for (size_t m = 0; m < input_.messages.size(); ++m) {
       Json other = input_.messages[m];
@@ -188,7 +195,8 @@ class Conversation {
       const TokenOffsets& o = encoding_.offsets[t];
       if (o.begin >= span.begin && o.begin < span.end && tokenizer_.is_special(encoding_.ids[t])) end = o.end;
     }
-    const std::string_view rest = std::string_view(full_.text).substr(end, span.end - std::min(end, span.end));
+    const std::string_view rest =
+        std::string_view(full_.text).substr(end, span.end - std::min(end, span.end));
     if (end > span.begin && trimmed(rest).empty()) return {span.begin, end};
     // The vocabulary may lack the template's end-of-turn token: then it is plain text behind the content.
     const std::string_view text = std::string_view(full_.text).substr(span.begin, span.end - span.begin);
@@ -208,7 +216,8 @@ class Conversation {
     if (!content) return;
     const std::string_view text = std::string_view(full_.text).substr(span.begin, span.end - span.begin);
     const std::string wanted(trimmed(content->get_ref<const std::string&>()));
-    if (text.find(wanted) == std::string_view::npos) impossible(i, "its content is not in the text as it was given");
+    if (text.find(wanted) == std::string_view::npos)
+      impossible(i, "its content is not in the text as it was given");
   }
 
   const Tokenizer& tokenizer_;
@@ -230,7 +239,8 @@ std::vector<int32_t> tokenize_prompt(const Tokenizer& tokenizer, const ChatTempl
                                      const ChatInput& input) {
   ChatInput asked = input;
   asked.add_generation_prompt = true;
-  std::vector<int32_t> ids = tokenizer.encode(chat_template.render(chat_variables(tokenizer, asked)).text, false);
+  std::vector<int32_t> ids =
+      tokenizer.encode(chat_template.render(chat_variables(tokenizer, asked)).text, false);
   if (tokenizer.adds_bos() && (ids.empty() || ids[0] != *tokenizer.bos_id())) {
     ids.insert(ids.begin(), *tokenizer.bos_id());
   }

@@ -10,7 +10,8 @@ namespace lorikeet {
 
 struct MaskedConversation {
   std::vector<int32_t> input_ids;
-  std::vector<bool> target;  ///< as many as input_ids: written by the assistant, its end-of-turn token included
+  std::vector<bool>
+      target;  ///< as many as input_ids: written by the assistant, its end-of-turn token included
 };
 
 /// Renders the whole conversation, tokenizes it in one go and marks the assistant's tokens.

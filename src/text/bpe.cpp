@@ -95,7 +95,9 @@ const Bpe::Slot* Bpe::find_merge(int32_t left, int32_t right) const {
   return nullptr;
 }
 
-void Bpe::encode_bytes(std::string_view piece, std::vector<PieceToken>& out) const { encode_cached(piece, true, out); }
+void Bpe::encode_bytes(std::string_view piece, std::vector<PieceToken>& out) const {
+  encode_cached(piece, true, out);
+}
 void Bpe::encode_characters(std::string_view piece, std::vector<PieceToken>& out) const {
   encode_cached(piece, false, out);
 }
@@ -188,8 +190,7 @@ void Bpe::start_from_characters(std::string_view piece, std::vector<PieceToken>&
       symbols.push_back({id, c.size});
       continue;
     }
-    if (options_.byte_fallback &&
-        std::all_of(character.begin(), character.end(), [&](char b) {
+    if (options_.byte_fallback && std::all_of(character.begin(), character.end(), [&](char b) {
           return fallback_ids_[static_cast<unsigned char>(b)] != Vocabulary::kMissing;
         })) {
       // A pending unknown token stays pending here and comes after these bytes, as in the official library.

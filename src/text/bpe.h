@@ -20,10 +20,10 @@ struct PieceToken {
 };
 
 struct BpeOptions {
-  bool ignore_merges = false;   ///< a piece that is a token as a whole is that token
-  bool byte_fallback = false;   ///< unknown characters become tokens <0x00> .. <0xFF>
-  bool fuse_unk = false;        ///< neighbouring unknown characters become one unknown token
-  std::string unk_token;        ///< empty: unknown characters vanish
+  bool ignore_merges = false;  ///< a piece that is a token as a whole is that token
+  bool byte_fallback = false;  ///< unknown characters become tokens <0x00> .. <0xFF>
+  bool fuse_unk = false;       ///< neighbouring unknown characters become one unknown token
+  std::string unk_token;       ///< empty: unknown characters vanish
 };
 
 /// A pair of neighbouring tokens that may become one.
@@ -70,7 +70,7 @@ class Bpe {
   std::vector<int32_t> fallback_ids_;   // [256] <0xNN>
   std::vector<int32_t> character_ids_;  // the token of a single character below U+10000
   int32_t unk_id_ = Vocabulary::kMissing;
-  uint64_t instance_ = 0;               // tells one tokenizer's remembered pieces from another's
+  uint64_t instance_ = 0;  // tells one tokenizer's remembered pieces from another's
 };
 
 }  // namespace lorikeet::text

@@ -32,7 +32,8 @@ ChatTemplate::ChatTemplate(const std::string& source, const std::string& name)
 
 Rendered ChatTemplate::render(const nlohmann::ordered_json& variables, const RenderLimits& limits) const {
   if (!variables.is_object()) {
-    throw Error(ErrorKind::format, fmt::format("the template's variables must be an object, not {}", variables.type_name()),
+    throw Error(ErrorKind::format,
+                fmt::format("the template's variables must be an object, not {}", variables.type_name()),
                 program_->name);
   }
   return jinja::Interpreter(*program_, limits).run(variables);

@@ -3,11 +3,10 @@
 //
 // Goals: text equal to Jinja2's, errors where Jinja2 raises them, and no template that hangs, exhausts
 // memory or reaches outside. Non-goals: include, import, extends, block, recursive loops.
-#include <nlohmann/json.hpp>
-
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,10 +35,10 @@ struct Rendered {
 
 /// Limits of one rendering; beyond them render throws Error(resource).
 struct RenderLimits {
-  size_t steps = 20'000'000;           ///< evaluated nodes
-  size_t output_bytes = 64u << 20;     ///< text, and any one value
-  int depth = 1000;                    ///< nested blocks, calls and expressions
-  std::optional<int64_t> now;          ///< seconds since 1970 that strftime_now shows; nothing: the clock
+  size_t steps = 20'000'000;        ///< evaluated nodes
+  size_t output_bytes = 64u << 20;  ///< text, and any one value
+  int depth = 1000;                 ///< nested blocks, calls and expressions
+  std::optional<int64_t> now;       ///< seconds since 1970 that strftime_now shows; nothing: the clock
 };
 
 /// A compiled template; cheap to copy, safe to use from several threads at once.
@@ -70,7 +69,8 @@ struct ChatInput {
   nlohmann::ordered_json messages = nlohmann::ordered_json::array();
   nlohmann::ordered_json tools;  ///< null: none
   bool add_generation_prompt = false;
-  nlohmann::ordered_json extra = nlohmann::ordered_json::object();  ///< further variables, e.g. enable_thinking
+  nlohmann::ordered_json extra =
+      nlohmann::ordered_json::object();  ///< further variables, e.g. enable_thinking
 };
 
 /// The variables of `input` with the tokenizer's special tokens: bos_token, eos_token, pad_token, unk_token.

@@ -10,7 +10,8 @@
 
 namespace lorikeet::text {
 
-/// One JSON object of a tokenizer.json and where it stands, e.g. "tokenizer.json, pre_tokenizer.pretokenizers[1]".
+/// One JSON object of a tokenizer.json and where it stands, e.g. "tokenizer.json,
+/// pre_tokenizer.pretokenizers[1]".
 struct ComponentJson {
   const Json& value;
   std::string where;
@@ -40,7 +41,8 @@ struct ComponentMaker {
 
 /// Finds the maker of `json.type()`, or throws Error(unsupported) naming the type and what is known.
 template <class Made>
-Made make_component(const ComponentJson& json, const char* kind, std::span<const ComponentMaker<Made>> makers) {
+Made make_component(const ComponentJson& json, const char* kind,
+                    std::span<const ComponentMaker<Made>> makers) {
   if (json.depth > kMaxComponentDepth) {
     throw Error(ErrorKind::format, fmt::format("{}s are nested more than {} deep", kind, kMaxComponentDepth),
                 json.where);

@@ -22,6 +22,12 @@ class Sequence : public Decoder {
   void decode(std::vector<std::string>& tokens) const override {
     for (const DecoderPtr& step : steps_) step->decode(tokens);
   }
+  int fallback_byte(std::string_view token) const override {
+    for (const DecoderPtr& step : steps_) {
+      if (const int byte = step->fallback_byte(token); byte >= 0) return byte;
+    }
+    return -1;
+  }
 
  private:
   std::vector<DecoderPtr> steps_;
@@ -44,7 +50,8 @@ class ByteLevel : public Decoder {
 
 class Replace : public Decoder {
  public:
-  Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Replace(Pattern pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void decode(std::vector<std::string>& tokens) const override {
     std::vector<Range> matches;
     for (std::string& t : tokens) {
@@ -82,7 +89,7 @@ class ByteFallback : public Decoder {
       bytes.clear();
     };
     for (std::string& t : tokens) {
-      if (const int byte = byte_of(t); byte >= 0) {
+      if (const int byte = fallback_byte(t); byte >= 0) {
         bytes += static_cast<char>(byte);
         continue;
       }
@@ -92,17 +99,17 @@ class ByteFallback : public Decoder {
     flush();
     tokens = std::move(out);
   }
+  int fallback_byte(std::string_view t) const override {
+    if (t.size() != 6 || !t.starts_with("<0x") || t[5] != '>') return -1;
+    const int high = digit(t[3]), low = digit(t[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+  }
 
  private:
   static int digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-  }
-  static int byte_of(const std::string& t) {
-    if (t.size() != 6 || !t.starts_with("<0x") || t[5] != '>') return -1;
-    const int high = digit(t[3]), low = digit(t[4]);
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
   }
 };
 
@@ -119,7 +126,8 @@ class Strip : public Decoder {
     for (std::string& t : tokens) {
       size_t begin = 0, end = t.size();
       for (int64_t i = 0; i < start_ && at(t, begin, end); ++i) begin += content_.size();
-      for (int64_t i = 0; i < stop_ && end >= begin + content_.size() && at(t, end - content_.size(), end); ++i) {
+      for (int64_t i = 0; i < stop_ && end >= begin + content_.size() && at(t, end - content_.size(), end);
+           ++i) {
         end -= content_.size();
       }
       t = t.substr(begin, end - begin);
@@ -143,7 +151,8 @@ class Metaspace : public Decoder {
       const std::string_view space = i == 0 && prefixed_ ? "" : " ";
       std::string out;
       size_t at = 0;
-      for (size_t m; (m = tokens[i].find(replacement_, at)) != std::string::npos; at = m + replacement_.size()) {
+      for (size_t m; (m = tokens[i].find(replacement_, at)) != std::string::npos;
+           at = m + replacement_.size()) {
         out.append(tokens[i], at, m - at);
         out += space;
       }
@@ -161,7 +170,8 @@ class Metaspace : public Decoder {
 std::string character(const ComponentJson& json, const char* key, const char* fallback) {
   const std::string text = json.string_or(key, fallback);
   if (!text.empty() && code_point_at(text, 0).size == text.size()) return text;
-  throw Error(ErrorKind::format, fmt::format("\"{}\" must be one character, it is '{}'", key, text), json.where);
+  throw Error(ErrorKind::format, fmt::format("\"{}\" must be one character, it is '{}'", key, text),
+              json.where);
 }
 
 DecoderPtr make_sequence(const ComponentJson& json) {

@@ -17,6 +17,8 @@ class Decoder {
   /// True where each token stands for bytes by itself, whatever its neighbours; append_bytes then gives them.
   virtual bool is_bytewise() const { return false; }
   virtual void append_bytes(std::string_view, std::string&) const {}
+  /// The byte that a token like <0x0A> stands for, or -1.
+  virtual int fallback_byte(std::string_view) const { return -1; }
 };
 using DecoderPtr = std::unique_ptr<const Decoder>;
 

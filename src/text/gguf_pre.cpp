@@ -6,8 +6,7 @@
 namespace lorikeet::text {
 namespace {
 
-constexpr const char* kGpt2 =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr const char* kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr const char* kLlama3 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr const char* kQwen2 =
@@ -37,9 +36,7 @@ std::vector<const char*> qwen35() { return {kQwen35}; }
 std::vector<const char*> gpt4o() { return {kGpt4o}; }
 std::vector<const char*> tekken() { return {kTekken}; }
 std::vector<const char*> falcon() { return {R"([\p{P}$+<=>^~|`]+)", kGpt2, "[0-9][0-9][0-9]"}; }
-std::vector<const char*> unnamed() {
-  return {R"([\p{P}$+<=>^~|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"};
-}
+std::vector<const char*> unnamed() { return {R"([\p{P}$+<=>^~|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}; }
 std::vector<const char*> deepseek3() { return {R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+", kDeepSeekWords}; }
 
 constexpr Pre kPres[] = {

@@ -37,7 +37,8 @@ class Prepend : public Normalizer {
 
 class Replace : public Normalizer {
  public:
-  Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Replace(Pattern pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void normalize(Pieces& pieces) const override {
     std::string replaced;
     const bool use_replaced = pattern_.is_regex() && replace_unknown_characters(pieces.text, replaced);
@@ -123,7 +124,9 @@ NormalizerPtr make_sequence(const ComponentJson& json) {
   for (const ComponentJson& step : json.array("normalizers")) steps.push_back(make_normalizer(step));
   return std::make_unique<Sequence>(std::move(steps));
 }
-NormalizerPtr make_prepend(const ComponentJson& json) { return std::make_unique<Prepend>(json.string("prepend")); }
+NormalizerPtr make_prepend(const ComponentJson& json) {
+  return std::make_unique<Prepend>(json.string("prepend"));
+}
 NormalizerPtr make_replace(const ComponentJson& json) {
   return std::make_unique<Replace>(Pattern(json), json.string("content"));
 }

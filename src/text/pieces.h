@@ -15,13 +15,15 @@ namespace lorikeet::text {
 /// A text, the bytes of the original that each of its bytes stands for, and the pieces it is cut into.
 struct Pieces {
   std::string text;
-  std::vector<Range> pieces;            ///< in order, not empty, not overlapping; what they leave out is dropped
-  bool tracked = false;                 ///< whether `origins` is kept
-  std::vector<TokenOffsets> origins;    ///< per byte of text when tracked
-  bool raw_bytes = false;               ///< true: the model reads the pieces as bytes, not as characters
-  bool begins_text = true;              ///< the text begins where the whole input begins
+  std::vector<Range> pieces;  ///< in order, not empty, not overlapping; what they leave out is dropped
+  bool tracked = false;       ///< whether `origins` is kept
+  std::vector<TokenOffsets> origins;  ///< per byte of text when tracked
+  bool raw_bytes = false;             ///< true: the model reads the pieces as bytes, not as characters
+  bool begins_text = true;            ///< the text begins where the whole input begins
 
-  std::string_view view(const Range& r) const { return std::string_view(text).substr(r.begin, r.end - r.begin); }
+  std::string_view view(const Range& r) const {
+    return std::string_view(text).substr(r.begin, r.end - r.begin);
+  }
 };
 
 /// Writes a changed copy of a tracked text: the new text grows at the end, each appended part naming the

@@ -12,7 +12,8 @@ std::vector<int32_t> ids_of(const ComponentJson& special, const std::string& nam
   std::vector<int32_t> out;
   const auto ids = entry.value.find("ids");
   if (ids == entry.value.end() || !ids->is_array() || ids->size() > kMaxAdded) {
-    throw Error(ErrorKind::format, fmt::format("\"ids\" must be an array of at most {} ids", kMaxAdded), entry.where);
+    throw Error(ErrorKind::format, fmt::format("\"ids\" must be an array of at most {} ids", kMaxAdded),
+                entry.where);
   }
   for (const auto& id : *ids) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) {
@@ -34,11 +35,13 @@ Surround make_template(const ComponentJson& json) {
       text_seen = true;
       continue;
     }
-    const std::vector<int32_t> ids = ids_of(json.object("special_tokens"), part.object("SpecialToken").string("id"));
+    const std::vector<int32_t> ids =
+        ids_of(json.object("special_tokens"), part.object("SpecialToken").string("id"));
     std::vector<int32_t>& side = text_seen ? out.suffix : out.prefix;
     side.insert(side.end(), ids.begin(), ids.end());
     if (side.size() > kMaxAdded) {
-      throw Error(ErrorKind::format, fmt::format("the template adds more than {} tokens", kMaxAdded), json.where);
+      throw Error(ErrorKind::format, fmt::format("the template adds more than {} tokens", kMaxAdded),
+                  json.where);
     }
   }
   if (!text_seen) throw Error(ErrorKind::format, "the template for one text holds no text", json.where);
@@ -68,8 +71,9 @@ Surround make_sequence(const ComponentJson& json) {
 }
 
 constexpr ComponentMaker<Surround> kPostProcessors[] = {
-    {"BertProcessing", make_cls_sep}, {"ByteLevel", make_none},       {"RobertaProcessing", make_cls_sep},
-    {"Sequence", make_sequence},      {"TemplateProcessing", make_template},
+    {"BertProcessing", make_cls_sep},      {"ByteLevel", make_none},
+    {"RobertaProcessing", make_cls_sep},   {"Sequence", make_sequence},
+    {"TemplateProcessing", make_template},
 };
 
 }  // namespace

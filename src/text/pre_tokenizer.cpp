@@ -95,7 +95,9 @@ class Metaspace : public PreTokenizer {
  public:
   enum class Prepend { never, first, always };
   Metaspace(std::string replacement, Prepend prepend, bool split)
-      : replacement_(std::move(replacement)), prepend_(prepend), split_(split),
+      : replacement_(std::move(replacement)),
+        prepend_(prepend),
+        split_(split),
         pattern_(Pattern::literal(replacement_)) {}
   void split(Pieces& pieces) const override {
     Rewriter writer(pieces);
@@ -103,8 +105,8 @@ class Metaspace : public PreTokenizer {
     for (const Range& p : pieces.pieces) {
       const size_t begin = writer.size();
       const std::string_view text = pieces.view(p);
-      const bool here = prepend_ == Prepend::always ||
-                        (prepend_ == Prepend::first && pieces.begins_text && p.begin == 0);
+      const bool here =
+          prepend_ == Prepend::always || (prepend_ == Prepend::first && pieces.begins_text && p.begin == 0);
       if (here && !text.starts_with(replacement_) && text[0] != ' ') {
         writer.replace(replacement_, p.begin, p.begin);
       }
@@ -150,7 +152,8 @@ PreTokenizerPtr make_digits_from(const ComponentJson& json) {
 }
 
 PreTokenizerPtr make_punctuation(const ComponentJson& json) {
-  return std::make_unique<ClassSplit>(is_punctuation, split_behavior(json, "behavior", SplitBehavior::isolated));
+  return std::make_unique<ClassSplit>(is_punctuation,
+                                      split_behavior(json, "behavior", SplitBehavior::isolated));
 }
 
 PreTokenizerPtr make_whitespace(const ComponentJson& json) {
@@ -174,8 +177,8 @@ PreTokenizerPtr make_metaspace(const ComponentJson& json) {
   } else if (scheme == "first") {
     prepend = Metaspace::Prepend::first;
   } else if (scheme != "always") {
-    throw Error(ErrorKind::unsupported, fmt::format("prepend_scheme '{}' is not supported", scheme), json.where,
-                "known are: always, first, never");
+    throw Error(ErrorKind::unsupported, fmt::format("prepend_scheme '{}' is not supported", scheme),
+                json.where, "known are: always, first, never");
   }
   return std::make_unique<Metaspace>(json.string_or("replacement", "\xe2\x96\x81"), prepend,
                                      json.boolean_or("split", true));
@@ -208,8 +211,8 @@ PreTokenizerPtr make_regex_split(const std::string& regex, const std::string& wh
 }
 
 PreTokenizerPtr make_digits(bool individual_digits) {
-  return std::make_unique<ClassSplit>(is_numeric,
-                                      individual_digits ? SplitBehavior::isolated : SplitBehavior::contiguous);
+  return std::make_unique<ClassSplit>(
+      is_numeric, individual_digits ? SplitBehavior::isolated : SplitBehavior::contiguous);
 }
 
 PreTokenizerPtr make_byte_level(bool add_prefix_space, bool use_regex) {

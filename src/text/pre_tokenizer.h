@@ -15,7 +15,8 @@ class PreTokenizer {
 };
 using PreTokenizerPtr = std::unique_ptr<const PreTokenizer>;
 
-/// The pre-tokenizer that a tokenizer.json object describes. Throws Error(unsupported) naming an unknown type.
+/// The pre-tokenizer that a tokenizer.json object describes. Throws Error(unsupported) naming an unknown
+/// type.
 PreTokenizerPtr make_pre_tokenizer(const ComponentJson& json);
 
 /// Applies several in order. A piece that one of them turned into bytes is spelt in the byte alphabet before

@@ -82,23 +82,26 @@ struct Regex::Compiled {
 
 Regex::Regex(const std::string& pattern, const std::string& where) : compiled_(std::make_unique<Compiled>()) {
   if (pattern.size() > kMaxPatternBytes) {
-    throw Error(ErrorKind::format,
-                fmt::format("the regular expression has {} bytes, more than {}", pattern.size(), kMaxPatternBytes),
-                where);
+    throw Error(
+        ErrorKind::format,
+        fmt::format("the regular expression has {} bytes, more than {}", pattern.size(), kMaxPatternBytes),
+        where);
   }
   const std::string source = with_official_word_class(pattern, where);
   int code = 0;
   PCRE2_SIZE at = 0;
   compiled_->where = where;
   // Multiline, since ^ and $ match at every line in the official engine.
-  compiled_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(),
-                                  PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &at, nullptr);
+  compiled_->code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &at, nullptr);
   if (!compiled_->code) {
     PCRE2_UCHAR reason[256] = {};
     pcre2_get_error_message(code, reason, sizeof reason);
-    throw Error(ErrorKind::format,
-                fmt::format("the regular expression is broken at byte {}: {}", at, reinterpret_cast<char*>(reason)),
-                where);
+    throw Error(
+        ErrorKind::format,
+        fmt::format("the regular expression is broken at byte {}: {}", at, reinterpret_cast<char*>(reason)),
+        where);
   }
   compiled_->jit = pcre2_jit_compile(compiled_->code, PCRE2_JIT_COMPLETE) == 0;
 }
@@ -111,12 +114,13 @@ void Regex::find_all(std::string_view text, Range range, std::vector<Range>& mat
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data()) + range.begin;
   const size_t size = range.end - range.begin;
   // A sane pattern backtracks a few times per byte; the limit stops patterns that would never end.
-  pcre2_set_match_limit(match.context, static_cast<uint32_t>(std::min<size_t>(10'000'000 + 64 * size, UINT32_MAX)));
+  pcre2_set_match_limit(match.context,
+                        static_cast<uint32_t>(std::min<size_t>(10'000'000 + 64 * size, UINT32_MAX)));
   size_t at = 0;
   while (at < size) {
-    int found = compiled_->jit
-                    ? pcre2_jit_match(compiled_->code, subject, size, at, PCRE2_NO_UTF_CHECK, match.data, match.context)
-                    : PCRE2_ERROR_JIT_STACKLIMIT;
+    int found = compiled_->jit ? pcre2_jit_match(compiled_->code, subject, size, at, PCRE2_NO_UTF_CHECK,
+                                                 match.data, match.context)
+                               : PCRE2_ERROR_JIT_STACKLIMIT;
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
       found = pcre2_match(compiled_->code, subject, size, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match.data,
                           match.context);

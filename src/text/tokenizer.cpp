@@ -59,7 +59,8 @@ class Encoder {
     section.tracked = with_offsets_;
     if (with_offsets_) {
       section.origins.resize(section.text.size());
-      for (size_t i = 0; i < section.text.size(); ++i) section.origins[i] = {range.begin + i, range.begin + i + 1};
+      for (size_t i = 0; i < section.text.size(); ++i)
+        section.origins[i] = {range.begin + i, range.begin + i + 1};
     }
     if (parts_.normalizer) parts_.normalizer->normalize(section);
     if (parts_.normalized_matcher.empty()) {
@@ -169,7 +170,8 @@ Tokenizer::Tokenizer(std::shared_ptr<const TokenizerParts> parts) : parts_(std::
 
 Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "tokenizer.json";
-  TokenizerParts parts = text::read_tokenizer_json(read_text_file(file.string(), kMaxTokenizerBytes), file.string());
+  TokenizerParts parts =
+      text::read_tokenizer_json(read_text_file(file.string(), kMaxTokenizerBytes), file.string());
   text::read_tokenizer_config(folder, parts);
   return finished(std::move(parts));
 }

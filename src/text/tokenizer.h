@@ -21,12 +21,12 @@ struct TokenizerParts;
 
 /// What GGUF metadata says about the tokenizer (keys `tokenizer.ggml.*`); filled by whoever reads the file.
 struct GgufTokenizerSource {
-  std::string model;                   ///< tokenizer.ggml.model: "gpt2" or "llama"
-  std::string pre;                     ///< tokenizer.ggml.pre; may be empty for model "llama"
-  std::vector<std::string> tokens;     ///< token text by id
-  std::vector<int32_t> token_types;    ///< 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte
-  std::vector<std::string> merges;     ///< "a b"; model "gpt2"
-  std::vector<float> scores;           ///< model "llama"
+  std::string model;                 ///< tokenizer.ggml.model: "gpt2" or "llama"
+  std::string pre;                   ///< tokenizer.ggml.pre; may be empty for model "llama"
+  std::vector<std::string> tokens;   ///< token text by id
+  std::vector<int32_t> token_types;  ///< 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte
+  std::vector<std::string> merges;   ///< "a b"; model "gpt2"
+  std::vector<float> scores;         ///< model "llama"
   std::optional<int32_t> bos_id, eos_id, pad_id, unk_id, eot_id;
   std::optional<bool> add_bos, add_eos, add_space_prefix;
   std::optional<std::string> chat_template;
@@ -34,7 +34,8 @@ struct GgufTokenizerSource {
   std::string file;                             ///< named in errors
 };
 
-/// Bytes [begin, end) of the encoded text that a token stands for; empty for tokens that were added around it.
+/// Bytes [begin, end) of the encoded text that a token stands for; empty for tokens that were added around
+/// it.
 struct TokenOffsets {
   size_t begin = 0;
   size_t end = 0;
@@ -113,6 +114,7 @@ class StreamDecoder {
   Tokenizer tokenizer_;
   bool skip_special_tokens_;
   std::string take_window(bool all);
+  bool ends_open() const;
   std::string bytes_;            // byte-level vocabularies: the beginning of a character
   std::vector<int32_t> window_;  // others: tokens whose text is held back, after those that give context
   size_t context_ = 0;           // window_[0, context_) was yielded already

@@ -53,7 +53,8 @@ void add_missing_tokens(const Json& config, TokenizerParts& parts, const std::st
   for (const auto& [key, value] : list->items()) {
     const std::optional<std::string> content = token_text(value);
     if (!content || parts.added_ids.contains(*content)) continue;
-    const bool digits = !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == std::string::npos;
+    const bool digits =
+        !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == std::string::npos;
     if (!digits) throw Error(ErrorKind::format, fmt::format("'{}' is not a token id", key), where);
     AddedToken token;
     token.id = std::stoi(key);
@@ -74,7 +75,8 @@ std::optional<std::string> template_in(const Json& config, const std::string& wh
   if (it->is_array()) {
     for (const Json& named : *it) {
       if (!named.is_object()) continue;
-      if (token_text(named, "name") == "default" && named.contains("template") && named["template"].is_string()) {
+      if (token_text(named, "name") == "default" && named.contains("template") &&
+          named["template"].is_string()) {
         return named["template"].get<std::string>();
       }
     }

@@ -9,23 +9,34 @@
 namespace lorikeet::text {
 namespace {
 
-enum TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum TokenType : int32_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
 // Longer pieces are never the result of a merge; splitting them everywhere would take quadratic time.
 constexpr size_t kMaxMergedBytes = 512;
 
-std::string place(const GgufTokenizerSource& s, const char* key) { return fmt::format("{}, {}", s.file, key); }
+std::string place(const GgufTokenizerSource& s, const char* key) {
+  return fmt::format("{}, {}", s.file, key);
+}
 
 int32_t type_of(const GgufTokenizerSource& s, size_t id) {
   return s.token_types.empty() ? kNormal : s.token_types[id];
 }
 
 void check_sizes(const GgufTokenizerSource& s) {
-  if (s.tokens.empty()) throw Error(ErrorKind::format, "the vocabulary is empty", place(s, "tokenizer.ggml.tokens"));
+  if (s.tokens.empty())
+    throw Error(ErrorKind::format, "the vocabulary is empty", place(s, "tokenizer.ggml.tokens"));
   if (s.tokens.size() > static_cast<size_t>(Vocabulary::kMaxTokens)) {
-    throw Error(ErrorKind::format,
-                fmt::format("the vocabulary has {} tokens, more than {}", s.tokens.size(), Vocabulary::kMaxTokens),
-                place(s, "tokenizer.ggml.tokens"));
+    throw Error(
+        ErrorKind::format,
+        fmt::format("the vocabulary has {} tokens, more than {}", s.tokens.size(), Vocabulary::kMaxTokens),
+        place(s, "tokenizer.ggml.tokens"));
   }
   if (!s.token_types.empty() && s.token_types.size() != s.tokens.size()) {
     throw Error(ErrorKind::format,
@@ -34,7 +45,8 @@ void check_sizes(const GgufTokenizerSource& s) {
   }
   for (size_t id = 0; id < s.tokens.size(); ++id) {
     if (!is_valid_utf8(s.tokens[id])) {
-      throw Error(ErrorKind::format, fmt::format("token {} is not UTF-8", id), place(s, "tokenizer.ggml.tokens"));
+      throw Error(ErrorKind::format, fmt::format("token {} is not UTF-8", id),
+                  place(s, "tokenizer.ggml.tokens"));
     }
   }
 }
@@ -61,8 +73,10 @@ std::vector<Merge> listed_merges(const GgufTokenizerSource& s, const Vocabulary&
       m.right = vocabulary.find(right);
       m.result = vocabulary.find(std::string(left) + std::string(right));
     }
-    if (m.left == Vocabulary::kMissing || m.right == Vocabulary::kMissing || m.result == Vocabulary::kMissing) {
-      throw Error(ErrorKind::format, fmt::format("the merge {} '{}' does not join two tokens into a third", i, line),
+    if (m.left == Vocabulary::kMissing || m.right == Vocabulary::kMissing ||
+        m.result == Vocabulary::kMissing) {
+      throw Error(ErrorKind::format,
+                  fmt::format("the merge {} '{}' does not join two tokens into a third", i, line),
                   place(s, "tokenizer.ggml.merges"));
     }
     out.push_back(m);
@@ -79,7 +93,8 @@ std::vector<Merge> scored_merges(const GgufTokenizerSource& s, const Vocabulary&
   }
   std::vector<float> order(s.scores);
   for (const float score : order) {
-    if (std::isnan(score)) throw Error(ErrorKind::format, "a score is not a number", place(s, "tokenizer.ggml.scores"));
+    if (std::isnan(score))
+      throw Error(ErrorKind::format, "a score is not a number", place(s, "tokenizer.ggml.scores"));
   }
   std::sort(order.begin(), order.end(), std::greater<>());
   order.erase(std::unique(order.begin(), order.end()), order.end());
@@ -139,7 +154,8 @@ constexpr Kind kKinds[] = {{"gpt2", byte_level_parts}, {"llama", llama_parts}};
 
 std::optional<int32_t> checked_id(const GgufTokenizerSource& s, std::optional<int32_t> id, const char* key) {
   if (!id || (*id >= 0 && static_cast<size_t>(*id) < s.tokens.size())) return id;
-  throw Error(ErrorKind::format, fmt::format("token id {} in a vocabulary of {}", *id, s.tokens.size()), place(s, key));
+  throw Error(ErrorKind::format, fmt::format("token id {} in a vocabulary of {}", *id, s.tokens.size()),
+              place(s, key));
 }
 
 }  // namespace
@@ -149,8 +165,8 @@ TokenizerParts read_gguf_tokenizer(const GgufTokenizerSource& s) {
   if (s.huggingface_json) {
     parts = read_tokenizer_json(*s.huggingface_json, place(s, "tokenizer.huggingface.json"));
   } else {
-    const Kind* kind = std::find_if(std::begin(kKinds), std::end(kKinds),
-                                    [&](const Kind& k) { return s.model == k.model; });
+    const Kind* kind =
+        std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return s.model == k.model; });
     if (kind == std::end(kKinds)) {
       throw Error(ErrorKind::unsupported, fmt::format("tokenizer model '{}' is not supported", s.model),
                   place(s, "tokenizer.ggml.model"), "known are: gpt2, llama");

@@ -18,7 +18,8 @@ struct Reader {
   [[noreturn]] void broken(const std::string& message, const std::string& field) const {
     throw Error(ErrorKind::format, message, fmt::format("{}, {}", name, field));
   }
-  [[noreturn]] void unsupported(const std::string& message, const std::string& field, const std::string& fix) const {
+  [[noreturn]] void unsupported(const std::string& message, const std::string& field,
+                                const std::string& fix) const {
     throw Error(ErrorKind::unsupported, message, fmt::format("{}, {}", name, field), fix);
   }
 
@@ -134,19 +135,21 @@ std::vector<Merge> Reader::merges(const object& model, const Vocabulary& vocabul
       right = line.substr(space + 1);
     } else {
       simdjson::dom::array pair;
-      if (merge.get(pair) != simdjson::SUCCESS || pair.size() != 2 || pair.at(0).get(left) != simdjson::SUCCESS ||
-          pair.at(1).get(right) != simdjson::SUCCESS) {
+      if (merge.get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
+          pair.at(0).get(left) != simdjson::SUCCESS || pair.at(1).get(right) != simdjson::SUCCESS) {
         broken("a merge must be a string or a pair of strings", fmt::format("model.merges[{}]", rank));
       }
     }
     joined.assign(left);
     joined += right;
     const Merge m{vocabulary.find(left), vocabulary.find(right), vocabulary.find(joined), rank};
-    if (m.left == Vocabulary::kMissing || m.right == Vocabulary::kMissing || m.result == Vocabulary::kMissing) {
+    if (m.left == Vocabulary::kMissing || m.right == Vocabulary::kMissing ||
+        m.result == Vocabulary::kMissing) {
       const std::string_view missing = m.left == Vocabulary::kMissing    ? left
                                        : m.right == Vocabulary::kMissing ? right
                                                                          : std::string_view(joined);
-      broken(fmt::format("the merge of '{}' and '{}' needs '{}', which is not in the vocabulary", left, right, missing),
+      broken(fmt::format("the merge of '{}' and '{}' needs '{}', which is not in the vocabulary", left, right,
+                         missing),
              fmt::format("model.merges[{}]", rank));
     }
     out.push_back(m);
@@ -192,7 +195,8 @@ TokenizerParts read_tokenizer_json(std::string_view json, const std::string& nam
     throw Error(ErrorKind::format, fmt::format("not valid JSON: {}", simdjson::error_message(error)), name);
   }
   element e;
-  if (document.get(root) != simdjson::SUCCESS || !Reader::get(root, "model", e) || e.get(model) != simdjson::SUCCESS) {
+  if (document.get(root) != simdjson::SUCCESS || !Reader::get(root, "model", e) ||
+      e.get(model) != simdjson::SUCCESS) {
     throw Error(ErrorKind::format, "not a tokenizer file: there is no \"model\" object", name);
   }
   read.check_type(model);

@@ -16,9 +16,9 @@
 namespace lorikeet::text {
 
 struct TokenizerParts {
-  NormalizerPtr normalizer;        // may be null
-  PreTokenizerPtr pre_tokenizer;   // may be null: a section is one piece
-  DecoderPtr decoder;              // may be null: tokens are joined by spaces
+  NormalizerPtr normalizer;       // may be null
+  PreTokenizerPtr pre_tokenizer;  // may be null: a section is one piece
+  DecoderPtr decoder;             // may be null: tokens are joined by spaces
   Bpe bpe;
   std::unordered_map<int32_t, AddedToken> added;
   std::unordered_map<std::string, int32_t> added_ids;
@@ -48,8 +48,8 @@ struct GgufPre {
   PreTokenizerPtr pre_tokenizer;
   NormalizerPtr normalizer;
   bool ignore_merges = false;
-  bool add_bos = false;  ///< where the file does not say
-  bool nfc = false;      ///< what the two parts above are, for writing a tokenizer.json: NFC,
+  bool add_bos = false;               ///< where the file does not say
+  bool nfc = false;                   ///< what the two parts above are, for writing a tokenizer.json: NFC,
   std::vector<std::string> patterns;  ///< then these splits in order, matches isolated, then byte level
 };
 GgufPre make_gguf_pre(const std::string& name, const std::string& where);

@@ -17,6 +17,10 @@ struct CategoryRange {
   uint32_t first, last;
   Category category;
 };
+struct LowerRange {
+  uint32_t first, last;
+  int32_t distance;
+};
 #include "text/unicode_tables.inc"
 
 // For each category a character of three and one of four UTF-8 bytes that every Unicode since 14 has.
@@ -123,10 +127,15 @@ std::string replace_invalid_utf8(std::string_view s) {
 
 bool is_numeric(uint32_t c) { return c < 0x80 ? c - '0' < 10u : contains(kNumeric, c); }
 bool is_punctuation(uint32_t c) { return contains(kPunctuation, c); }
-bool is_white_space(uint32_t c) {
-  return c < 0x80 ? c == ' ' || (c >= 9 && c <= 13) : contains(kSpace, c);
-}
+bool is_white_space(uint32_t c) { return c < 0x80 ? c == ' ' || (c >= 9 && c <= 13) : contains(kSpace, c); }
 bool is_word(uint32_t c) { return contains(kWord, c); }
+
+uint32_t newer_lower(uint32_t c) {
+  for (const LowerRange& r : kNewerLower) {
+    if (c >= r.first && c <= r.last) return static_cast<uint32_t>(static_cast<int32_t>(c) + r.distance);
+  }
+  return c;
+}
 
 uint32_t classed_alike(uint32_t c) {
   // Older engines count the Mongolian vowel separator as white space.

@@ -37,7 +37,10 @@ std::string replace_invalid_utf8(std::string_view s);
 bool is_numeric(uint32_t code_point);      ///< general category N
 bool is_punctuation(uint32_t code_point);  ///< ASCII punctuation or general category P
 bool is_white_space(uint32_t code_point);
-bool is_word(uint32_t code_point);         ///< \w of the Rust regex crate
+bool is_word(uint32_t code_point);  ///< \w of the Rust regex crate
+
+/// The lower case of letters that Unicode 14 does not know; others as they are.
+uint32_t newer_lower(uint32_t code_point);
 
 /// A character of the same class and UTF-8 length that Unicode 14 knows; the code point itself where Unicode
 /// 14 agrees with the official library. Lets an older regex engine split newer text as the official one does.

@@ -34,7 +34,8 @@ std::string convert(std::string_view s, bool compatible, bool compose) {
     size_t end = i;
     while (end < points.size() && combining_class(points[end]) != 0) ++end;
     if (end - i > 1) {
-      std::stable_sort(points.begin() + static_cast<ptrdiff_t>(i), points.begin() + static_cast<ptrdiff_t>(end),
+      std::stable_sort(points.begin() + static_cast<ptrdiff_t>(i),
+                       points.begin() + static_cast<ptrdiff_t>(end),
                        [](int32_t a, int32_t b) { return combining_class(a) < combining_class(b); });
     }
     i = end == i ? i + 1 : end;
@@ -67,7 +68,7 @@ std::string lower_case(std::string_view s) {
     if (c.value == 0x130) {
       out += "i\xcc\x87";  // the only letter whose lower case has two characters
     } else {
-      append_utf8(out, static_cast<uint32_t>(utf8proc_tolower(static_cast<int32_t>(c.value))));
+      append_utf8(out, static_cast<uint32_t>(utf8proc_tolower(static_cast<int32_t>(newer_lower(c.value)))));
     }
   }
   return out;

@@ -54,7 +54,8 @@ void Vocabulary::add(std::string_view token, int64_t id, const std::string& wher
   if (older == id) return;
   if (id < size() && entries_[id].size != UINT32_MAX) {
     throw Error(ErrorKind::format,
-                fmt::format("token id {} belongs to '{}' and to '{}'", id, entry_text(static_cast<int32_t>(id)), token),
+                fmt::format("token id {} belongs to '{}' and to '{}'", id,
+                            entry_text(static_cast<int32_t>(id)), token),
                 where);
   }
   if (blob_.size() + token.size() >= UINT32_MAX) {
@@ -81,7 +82,9 @@ size_t Vocabulary::slot_of(std::string_view token) const {
   return at;
 }
 
-int32_t Vocabulary::find(std::string_view token) const { return slots_.empty() ? kMissing : slots_[slot_of(token)]; }
+int32_t Vocabulary::find(std::string_view token) const {
+  return slots_.empty() ? kMissing : slots_[slot_of(token)];
+}
 
 std::optional<std::string_view> Vocabulary::text(int32_t id) const {
   if (id < 0 || id >= size() || entries_[id].size == UINT32_MAX) return std::nullopt;

@@ -17,8 +17,9 @@ class Vocabulary {
   static constexpr int32_t kMaxTokens = 4'000'000;
   static constexpr size_t kMaxTokenBytes = 1u << 16;
 
-  /// Adds a token. Of several ids with one text, find gives the last that was added. Throws Error(format), with `where`, for an
-  /// id outside [0, kMaxTokens), one that another text has, or a token longer than kMaxTokenBytes.
+  /// Adds a token. Of several ids with one text, find gives the last that was added. Throws Error(format),
+  /// with `where`, for an id outside [0, kMaxTokens), one that another text has, or a token longer than
+  /// kMaxTokenBytes.
   void add(std::string_view token, int64_t id, const std::string& where);
   void reserve(size_t tokens, size_t bytes);
 
@@ -41,8 +42,8 @@ class Vocabulary {
   std::string_view entry_text(int32_t id) const;
 
   std::string blob_;
-  std::vector<Entry> entries_;    // by id
-  std::vector<int32_t> slots_;    // open addressing; kMissing where empty
+  std::vector<Entry> entries_;  // by id
+  std::vector<int32_t> slots_;  // open addressing; kMissing where empty
   int32_t used_ = 0;
 };
 

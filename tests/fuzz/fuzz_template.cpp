@@ -1,8 +1,7 @@
 // Any text as chat template: refused, or rendered within its limits.
-#include <nlohmann/json.hpp>
-
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "lorikeet/error.h"
@@ -19,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limits.now = 0;
   try {
     const lorikeet::Rendered r =
-        lorikeet::ChatTemplate(std::string(reinterpret_cast<const char*>(data), size)).render(variables, limits);
+        lorikeet::ChatTemplate(std::string(reinterpret_cast<const char*>(data), size))
+            .render(variables, limits);
     for (const lorikeet::TextSpan& s : r.generation_spans) {
       if (s.begin > s.end || s.end > r.text.size()) __builtin_trap();
     }

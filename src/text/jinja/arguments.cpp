@@ -18,7 +18,8 @@ Bound::Bound(Interpreter& interpreter, const std::string& function, const Argume
     if (i == names_.size()) {
       interpreter.fail(fmt::format("{}() got an unexpected keyword argument '{}'", function, name));
     }
-    if (values_[i]) interpreter.fail(fmt::format("{}() got multiple values for argument '{}'", function, name));
+    if (values_[i])
+      interpreter.fail(fmt::format("{}() got multiple values for argument '{}'", function, name));
     values_[i] = value;
   }
 }
@@ -31,7 +32,8 @@ const Value& Bound::required(size_t i) const {
 int64_t Bound::integer(size_t i, int64_t fallback) const {
   if (!values_[i]) return fallback;
   if (!values_[i]->is_integer()) {
-    interpreter_.fail(fmt::format("{}(): '{}' must be an int, it is {}", function_, names_[i], type_name(*values_[i])));
+    interpreter_.fail(
+        fmt::format("{}(): '{}' must be an int, it is {}", function_, names_[i], type_name(*values_[i])));
   }
   return values_[i]->integer();
 }
@@ -39,7 +41,8 @@ int64_t Bound::integer(size_t i, int64_t fallback) const {
 std::optional<std::string> Bound::text(size_t i) const {
   if (!values_[i] || values_[i]->is_none()) return std::nullopt;
   if (!values_[i]->is_text()) {
-    interpreter_.fail(fmt::format("{}(): '{}' must be str, it is {}", function_, names_[i], type_name(*values_[i])));
+    interpreter_.fail(
+        fmt::format("{}(): '{}' must be str, it is {}", function_, names_[i], type_name(*values_[i])));
   }
   return values_[i]->text();
 }

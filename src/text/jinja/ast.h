@@ -59,7 +59,8 @@ enum class StmtKind {
   text,          // text
   output,        // exprs[0]
   if_else,       // exprs[i] ? blocks[i]; a further block is the else
-  for_loop,      // target; exprs[0] what to go through, exprs[1] the filter (may be null); blocks[0], else blocks[1]
+  for_loop,      // target; exprs[0] what to go through, exprs[1] the filter (may be null); blocks[0], else
+                 // blocks[1]
   set,           // target = exprs[0]
   set_block,     // target = blocks[0] (through the filters exprs[0], may be null)
   macro,         // text is the name; parameters; blocks[0]
@@ -94,7 +95,7 @@ struct Stmt {
 
 /// A whole template.
 struct Program {
-  std::string name;    ///< stands in errors
+  std::string name;  ///< stands in errors
   std::string source;
   Block body;
   bool marks_generation = false;

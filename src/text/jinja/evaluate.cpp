@@ -29,7 +29,8 @@ Value loop_member(const Loop& loop, const std::string& name) {
   if (name == "previtem") {
     return i > 0 ? (*loop.items)[loop.index - 1] : undefined("there is no previous item");
   }
-  if (name == "nextitem") return i + 1 < n ? (*loop.items)[loop.index + 1] : undefined("there is no next item");
+  if (name == "nextitem")
+    return i + 1 < n ? (*loop.items)[loop.index + 1] : undefined("there is no next item");
   return undefined(fmt::format("'LoopContext object' has no attribute '{}'", name));
 }
 
@@ -44,14 +45,17 @@ Value Interpreter::evaluate(const Expr& e) {
 
 Value Interpreter::evaluate_here(const Expr& e) {
   switch (e.kind) {
-    case ExprKind::constant: return e.value;
-    case ExprKind::name: return variable(e.text);
+    case ExprKind::constant:
+      return e.value;
+    case ExprKind::name:
+      return variable(e.text);
     case ExprKind::list:
     case ExprKind::tuple: {
       std::vector<Value> items;
       for (const ExprPtr& item : e.items) items.push_back(evaluate(*item));
       charge(items.size() * sizeof(Value));
-      return make_sequence(std::move(items), e.kind == ExprKind::list ? Sequence::Kind::list : Sequence::Kind::tuple);
+      return make_sequence(std::move(items),
+                           e.kind == ExprKind::list ? Sequence::Kind::list : Sequence::Kind::tuple);
     }
     case ExprKind::dict: {
       Dict out;
@@ -63,13 +67,15 @@ Value Interpreter::evaluate_here(const Expr& e) {
       charge(e.items.size() * sizeof(Value));
       return make_dict(std::move(out));
     }
-    case ExprKind::negative: return negative(*this, evaluate(*e.items[0]));
+    case ExprKind::negative:
+      return negative(*this, evaluate(*e.items[0]));
     case ExprKind::positive: {
       const Value v = evaluate(*e.items[0]);
       if (!v.is_number()) fail(fmt::format("bad operand type for unary +: '{}'", type_name(defined(v))));
       return v.is<bool>() ? Value(v.integer()) : v;
     }
-    case ExprKind::logical_not: return !truth(evaluate(*e.items[0]));
+    case ExprKind::logical_not:
+      return !truth(evaluate(*e.items[0]));
     case ExprKind::logical_and: {
       const Value left = evaluate(*e.items[0]);
       return truth(left) ? evaluate(*e.items[1]) : left;
@@ -91,17 +97,21 @@ Value Interpreter::evaluate_here(const Expr& e) {
       charge_text(out.size());
       return out;
     }
-    case ExprKind::compare: return compare(e);
+    case ExprKind::compare:
+      return compare(e);
     case ExprKind::conditional:
       if (truth(evaluate(*e.items[0]))) return evaluate(*e.items[1]);
-      return e.items[2] ? evaluate(*e.items[2])
-                        : undefined("the inline if-expression evaluated to false and no else section was defined.");
-    case ExprKind::attribute: return attribute(evaluate(*e.items[0]), e.text);
+      return e.items[2]
+                 ? evaluate(*e.items[2])
+                 : undefined("the inline if-expression evaluated to false and no else section was defined.");
+    case ExprKind::attribute:
+      return attribute(evaluate(*e.items[0]), e.text);
     case ExprKind::subscript: {
       const Value holder = evaluate(*e.items[0]);
       return item(holder, evaluate(*e.items[1]));
     }
-    case ExprKind::slice: return slice(e);
+    case ExprKind::slice:
+      return slice(e);
     case ExprKind::call: {
       const Value callee = evaluate(*e.items[0]);
       return call(callee, arguments(e, 1));
@@ -223,7 +233,8 @@ std::vector<Value> Interpreter::iterate(const Value& v) {
     out.assign(g->items.begin() + static_cast<ptrdiff_t>(g->next), g->items.end());
     g->next = g->items.size();
   } else if (const auto* loop = v.get_if<std::shared_ptr<const Loop>>()) {
-    unsupported(fmt::format("going through the loop variable (of {} items) is not supported", (*loop)->items->size()));
+    unsupported(fmt::format("going through the loop variable (of {} items) is not supported",
+                            (*loop)->items->size()));
   } else {
     fail(fmt::format("'{}' object is not iterable", type_name(v)));
   }

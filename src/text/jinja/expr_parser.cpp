@@ -23,7 +23,8 @@ struct ExprParser::Nested {
 };
 
 void ExprParser::enter() {
-  if (++nesting_ > kMaxNesting) fail(fmt::format("blocks and brackets are nested more than {} deep", kMaxNesting));
+  if (++nesting_ > kMaxNesting)
+    fail(fmt::format("blocks and brackets are nested more than {} deep", kMaxNesting));
 }
 
 void ExprParser::fail(const std::string& message) const {
@@ -368,11 +369,12 @@ ExprPtr ExprParser::test(ExprPtr value) {
   while (take_op(".")) e->text += "." + expect_any_name();
   e->items.push_back(std::move(value));
   const Token& t = peek();
-  const bool literal = t.kind == TokenKind::string || t.kind == TokenKind::integer || t.kind == TokenKind::real ||
-                       is_op("[") || is_op("{");
+  const bool literal = t.kind == TokenKind::string || t.kind == TokenKind::integer ||
+                       t.kind == TokenKind::real || is_op("[") || is_op("{");
   if (is_op("(")) {
     arguments(*e);
-  } else if (literal || (t.kind == TokenKind::name && !is_name("else") && !is_name("or") && !is_name("and"))) {
+  } else if (literal ||
+             (t.kind == TokenKind::name && !is_name("else") && !is_name("or") && !is_name("and"))) {
     if (is_name("is")) fail("tests cannot be chained with is");
     e->items.push_back(postfix(primary()));
   }

@@ -95,11 +95,8 @@ Value make_namespace(Interpreter& in, const Arguments& a) {
 }
 
 constexpr Named<GlobalFunction> kGlobals[] = {
-    {"dict", dict},
-    {"namespace", make_namespace},
-    {"raise_exception", raise_exception},
-    {"range", range},
-    {"strftime_now", strftime_now},
+    {"dict", dict},   {"namespace", make_namespace},  {"raise_exception", raise_exception},
+    {"range", range}, {"strftime_now", strftime_now},
 };
 
 }  // namespace

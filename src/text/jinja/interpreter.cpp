@@ -30,7 +30,8 @@ class Macro : public Callable {
 Interpreter::Depth::Depth(Interpreter& in) : in(in) {
   if (++in.depth_ > in.limits_.depth) {
     --in.depth_;
-    throw Error(ErrorKind::resource, fmt::format("the template nests calls more than {} deep", in.limits_.depth),
+    throw Error(ErrorKind::resource,
+                fmt::format("the template nests calls more than {} deep", in.limits_.depth),
                 fmt::format("{}, line {}", in.program_.name, in.line_));
   }
 }
@@ -68,9 +69,10 @@ void Interpreter::charge(size_t bytes) {
 
 void Interpreter::charge_text(size_t bytes) {
   if (bytes > limits_.output_bytes) {
-    throw Error(ErrorKind::resource,
-                fmt::format("the template makes a text of {} bytes, more than {}", bytes, limits_.output_bytes),
-                fmt::format("{}, line {}", program_.name, line_));
+    throw Error(
+        ErrorKind::resource,
+        fmt::format("the template makes a text of {} bytes, more than {}", bytes, limits_.output_bytes),
+        fmt::format("{}, line {}", program_.name, line_));
   }
   charge(bytes);
 }
@@ -151,18 +153,30 @@ Interpreter::Flow Interpreter::run(const Stmt& s) {
   charge();
   line_ = s.line;
   switch (s.kind) {
-    case StmtKind::text: write(s.text); break;
-    case StmtKind::output: write(to_str(*this, evaluate(*s.exprs[0]))); break;
-    case StmtKind::if_else: return run_if(s);
-    case StmtKind::for_loop: return run_for(s);
-    case StmtKind::set: assign(s.target, evaluate(*s.exprs[0])); break;
+    case StmtKind::text:
+      write(s.text);
+      break;
+    case StmtKind::output:
+      write(to_str(*this, evaluate(*s.exprs[0])));
+      break;
+    case StmtKind::if_else:
+      return run_if(s);
+    case StmtKind::for_loop:
+      return run_for(s);
+    case StmtKind::set:
+      assign(s.target, evaluate(*s.exprs[0]));
+      break;
     case StmtKind::set_block: {
       Value text = capture(s.blocks[0], scope_);
       assign(s.target, s.exprs[0] ? apply_filters(*s.exprs[0], text) : text);
       break;
     }
-    case StmtKind::macro: set_variable(s.text, make_macro(s, s.text)); break;
-    case StmtKind::call_block: run_call_block(s); break;
+    case StmtKind::macro:
+      set_variable(s.text, make_macro(s, s.text));
+      break;
+    case StmtKind::call_block:
+      run_call_block(s);
+      break;
     case StmtKind::filter_block:
       write(to_str(*this, apply_filters(*s.exprs[0], capture(s.blocks[0], scope_))));
       break;
@@ -176,9 +190,13 @@ Interpreter::Flow Interpreter::run(const Stmt& s) {
       scope_ = outer;
       return flow;
     }
-    case StmtKind::generation: run_generation(s); break;
-    case StmtKind::break_loop: return Flow::break_loop;
-    case StmtKind::continue_loop: return Flow::continue_loop;
+    case StmtKind::generation:
+      run_generation(s);
+      break;
+    case StmtKind::break_loop:
+      return Flow::break_loop;
+    case StmtKind::continue_loop:
+      return Flow::continue_loop;
   }
   return Flow::normal;
 }
@@ -272,9 +290,9 @@ Value Interpreter::run_macro(const Stmt& s, const std::shared_ptr<Scope>& scope,
     inner->variables.emplace_back(s.parameters[i].name, args.positional[i]);
     given[i] = true;
   }
-  std::vector<Value> extra(args.positional.begin() +
-                               static_cast<ptrdiff_t>(std::min(args.positional.size(), s.parameters.size())),
-                           args.positional.end());
+  std::vector<Value> extra(
+      args.positional.begin() + static_cast<ptrdiff_t>(std::min(args.positional.size(), s.parameters.size())),
+      args.positional.end());
   if (!extra.empty() && !s.takes_varargs) {
     fail(fmt::format("macro '{}' takes not more than {} argument(s)", name, s.parameters.size()));
   }
@@ -292,7 +310,10 @@ Value Interpreter::run_macro(const Stmt& s, const std::shared_ptr<Scope>& scope,
       caller = value;
       has_caller = true;
     } else if (key == "caller") {
-      fail(fmt::format("macro '{}' was invoked with two values for the special caller argument. This is most likely a bug.", name));
+      fail(
+          fmt::format("macro '{}' was invoked with two values for the special caller argument. This is most "
+                      "likely a bug.",
+                      name));
     } else {
       unknown.set(key, value);
     }
@@ -300,7 +321,8 @@ Value Interpreter::run_macro(const Stmt& s, const std::shared_ptr<Scope>& scope,
   if (unknown.size() != 0 && !s.takes_kwargs) {
     fail(fmt::format("macro '{}' takes no keyword argument '{}'", name, unknown.entries()[0].first.text()));
   }
-  if (s.takes_caller && (has_caller || caller.is_undefined())) inner->variables.emplace_back("caller", caller);
+  if (s.takes_caller && (has_caller || caller.is_undefined()))
+    inner->variables.emplace_back("caller", caller);
   if (s.takes_varargs) {
     inner->variables.emplace_back("varargs", make_sequence(std::move(extra), Sequence::Kind::tuple));
   }

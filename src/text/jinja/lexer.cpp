@@ -18,7 +18,8 @@ constexpr std::array<std::string_view, 27> kOperators = {"//", "**", "==", "!=",
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
 }
 
 // All line ends become \n, and one at the very end goes.
@@ -146,7 +147,8 @@ class Lexer {
       *sign = source_[i];
       size = 1;
     }
-    if (i + size + 1 >= source_.size() || source_[i + size] != closer || source_[i + size + 1] != '}') return 0;
+    if (i + size + 1 >= source_.size() || source_[i + size] != closer || source_[i + size + 1] != '}')
+      return 0;
     return size + 2;
   }
 
@@ -247,7 +249,8 @@ class Lexer {
     std::string digits;
     const auto take_digits = [&] {
       while (end < source_.size() &&
-             (is_digit(source_[end]) || (source_[end] == '_' && end + 1 < source_.size() && is_digit(source_[end + 1])))) {
+             (is_digit(source_[end]) ||
+              (source_[end] == '_' && end + 1 < source_.size() && is_digit(source_[end + 1])))) {
         if (source_[end] != '_') digits += source_[end];
         ++end;
       }
@@ -318,7 +321,10 @@ class Lexer {
     uint32_t value = 0;
     for (size_t n = 1; n <= digits; ++n) {
       const char h = i + n < source_.size() ? source_[i + n] : '\0';
-      const int digit = is_digit(h) ? h - '0' : h >= 'a' && h <= 'f' ? h - 'a' + 10 : h >= 'A' && h <= 'F' ? h - 'A' + 10 : -1;
+      const int digit = is_digit(h)            ? h - '0'
+                        : h >= 'a' && h <= 'f' ? h - 'a' + 10
+                        : h >= 'A' && h <= 'F' ? h - 'A' + 10
+                                               : -1;
       if (digit < 0) fail(fmt::format("the escape \\{} needs {} hexadecimal digits", c, digits));
       value = value * 16 + static_cast<uint32_t>(digit);
     }

@@ -24,7 +24,8 @@ class BoundMethod : public Callable {
   BoundMethod(Value self, std::string name, Method method)
       : self_(std::move(self)), name_(std::move(name)), method_(method) {}
   Value call(Interpreter& in, const Arguments& arguments) const override {
-    if (!method_) in.fail(fmt::format("access to attribute '{}' of '{}' object is unsafe.", name_, type_name(self_)));
+    if (!method_)
+      in.fail(fmt::format("access to attribute '{}' of '{}' object is unsafe.", name_, type_name(self_)));
     return method_(in, self_, arguments);
   }
   std::string name() const override { return name_; }
@@ -81,7 +82,8 @@ Value partition_method(In in, const Value& self, Args a) {
   if (at == std::string::npos) {
     parts = Right ? std::vector<Value>{"", "", self} : std::vector<Value>{self, "", ""};
   } else {
-    parts = {text_like(self, s.substr(0, at)), text_like(self, sep), text_like(self, s.substr(at + sep.size()))};
+    parts = {text_like(self, s.substr(0, at)), text_like(self, sep),
+             text_like(self, s.substr(at + sep.size()))};
   }
   return make_sequence(std::move(parts), Sequence::Kind::tuple);
 }
@@ -107,10 +109,12 @@ Value affix_method(In in, const Value& self, Args a) {
   in.charge();
   if (!window(b, 1, s)) return false;
   std::vector<Value> candidates{b.required(0)};
-  if (const Sequence* t = b.required(0).sequence(); t && t->kind == Sequence::Kind::tuple) candidates = t->items;
+  if (const Sequence* t = b.required(0).sequence(); t && t->kind == Sequence::Kind::tuple)
+    candidates = t->items;
   for (const Value& c : candidates) {
     in.defined(c);
-    if (!c.is_text()) in.fail(fmt::format("{} first arg must be str or a tuple of str, not {}", name, type_name(c)));
+    if (!c.is_text())
+      in.fail(fmt::format("{} first arg must be str or a tuple of str, not {}", name, type_name(c)));
     if (Start ? s.starts_with(c.text()) : s.ends_with(c.text())) return true;
   }
   return false;
@@ -236,7 +240,9 @@ Value all_method(In in, const Value& self, Args a) {
   return !s.empty();
 }
 utf8proc_category_t category(uint32_t c) { return utf8proc_category(static_cast<int32_t>(c)); }
-bool is_alpha(uint32_t c) { return category(c) >= UTF8PROC_CATEGORY_LU && category(c) <= UTF8PROC_CATEGORY_LO; }
+bool is_alpha(uint32_t c) {
+  return category(c) >= UTF8PROC_CATEGORY_LU && category(c) <= UTF8PROC_CATEGORY_LO;
+}
 bool is_decimal(uint32_t c) { return category(c) == UTF8PROC_CATEGORY_ND; }
 bool is_numeric_character(uint32_t c) { return text::is_numeric(c); }
 bool is_alnum(uint32_t c) { return is_alpha(c) || text::is_numeric(c); }
@@ -358,9 +364,9 @@ Value list_count(In in, const Value& self, Args a) {
 }
 
 constexpr Named<Method> kListMethods[] = {
-    {"append", unsafe}, {"clear", unsafe},      {"copy", copy_method}, {"count", list_count},
-    {"extend", unsafe}, {"index", list_index},  {"insert", unsafe},    {"pop", unsafe},
-    {"remove", unsafe}, {"reverse", unsafe},    {"sort", unsafe},
+    {"append", unsafe}, {"clear", unsafe},     {"copy", copy_method}, {"count", list_count},
+    {"extend", unsafe}, {"index", list_index}, {"insert", unsafe},    {"pop", unsafe},
+    {"remove", unsafe}, {"reverse", unsafe},   {"sort", unsafe},
 };
 
 constexpr Named<Method> kTupleMethods[] = {{"count", list_count}, {"index", list_index}};

@@ -14,9 +14,11 @@ namespace {
 [[noreturn]] void bad_operands(Interpreter& in, const std::string& op, const Value& a, const Value& b) {
   in.defined(a);
   in.defined(b);
-  if (op == "+" && a.is_text()) in.fail(fmt::format("can only concatenate str (not \"{}\") to str", type_name(b)));
+  if (op == "+" && a.is_text())
+    in.fail(fmt::format("can only concatenate str (not \"{}\") to str", type_name(b)));
   const char* shown = op == "**" ? "** or pow()" : op.c_str();
-  in.fail(fmt::format("unsupported operand type(s) for {}: '{}' and '{}'", shown, type_name(a), type_name(b)));
+  in.fail(
+      fmt::format("unsupported operand type(s) for {}: '{}' and '{}'", shown, type_name(a), type_name(b)));
 }
 
 bool is_list(const Value& v) { return v.sequence() && v.sequence()->kind == Sequence::Kind::list; }
@@ -45,7 +47,8 @@ Value repeated(Interpreter& in, const Value& v, int64_t times) {
   if (!s.items.empty() && n > (size_t{1} << 32) / s.items.size()) in.fail("a repeated list is too long");
   in.charge_text(n * s.items.size() * sizeof(Value));
   std::vector<Value> items;
-  for (size_t i = 0; i < n && !s.items.empty(); ++i) items.insert(items.end(), s.items.begin(), s.items.end());
+  for (size_t i = 0; i < n && !s.items.empty(); ++i)
+    items.insert(items.end(), s.items.begin(), s.items.end());
   return make_sequence(std::move(items), s.kind);
 }
 
@@ -224,7 +227,8 @@ int64_t length(Interpreter& in, const Value& v) {
   if (v.is_text()) return character_count(v.text());
   if (const Sequence* s = v.sequence()) return static_cast<int64_t>(s->items.size());
   if (const Dict* d = v.dict()) return static_cast<int64_t>(d->size());
-  if (const auto* loop = v.get_if<std::shared_ptr<const Loop>>()) return static_cast<int64_t>((*loop)->items->size());
+  if (const auto* loop = v.get_if<std::shared_ptr<const Loop>>())
+    return static_cast<int64_t>((*loop)->items->size());
   in.fail(fmt::format("object of type '{}' has no len()", type_name(v)));
 }
 
@@ -233,11 +237,12 @@ int64_t place(int64_t i, int64_t size) {
   return i >= 0 && i < size ? i : -1;
 }
 
-Value slice_of(Interpreter& in, const Value& value, const Value& start, const Value& stop, const Value& step) {
+Value slice_of(Interpreter& in, const Value& value, const Value& start, const Value& stop,
+               const Value& step) {
   in.defined(value);
   const Sequence* s = value.sequence();
-  const bool sliceable = value.is_text() || is_list(value) || is_tuple(value) ||
-                         (s && s->kind == Sequence::Kind::range);
+  const bool sliceable =
+      value.is_text() || is_list(value) || is_tuple(value) || (s && s->kind == Sequence::Kind::range);
   if (!sliceable) return undefined(fmt::format("{} object has no element slice", type_name(value)));
   const auto bound = [&](const Value& v, int64_t fallback) {
     if (v.is_none()) return fallback;

@@ -9,8 +9,8 @@
 namespace lorikeet::jinja {
 namespace {
 
-constexpr std::string_view kUnsupportedTags[] = {"include", "import", "from", "extends", "block",
-                                                 "autoescape", "print", "trans", "do"};
+constexpr std::string_view kUnsupportedTags[] = {"include",    "import", "from",  "extends", "block",
+                                                 "autoescape", "print",  "trans", "do"};
 constexpr size_t kMaxSourceBytes = 4u << 20;
 
 class Parser {
@@ -81,16 +81,18 @@ class Parser {
       std::unique_ptr<const Stmt> (Parser::*parse)();
     };
     static constexpr Tag kTags[] = {
-        {"if", &Parser::if_else},         {"for", &Parser::for_loop},        {"set", &Parser::set},
-        {"macro", &Parser::macro},        {"call", &Parser::call_block},     {"filter", &Parser::filter_block},
-        {"with", &Parser::with},          {"generation", &Parser::generation}, {"break", &Parser::break_loop},
-        {"continue", &Parser::continue_loop},
+        {"if", &Parser::if_else},       {"for", &Parser::for_loop},
+        {"set", &Parser::set},          {"macro", &Parser::macro},
+        {"call", &Parser::call_block},  {"filter", &Parser::filter_block},
+        {"with", &Parser::with},        {"generation", &Parser::generation},
+        {"break", &Parser::break_loop}, {"continue", &Parser::continue_loop},
     };
     for (const Tag& tag : kTags) {
       if (p_.is_name(tag.name)) return (this->*tag.parse)();
     }
     for (const std::string_view tag : kUnsupportedTags) {
-      if (p_.is_name(tag)) p_.unsupported(fmt::format("the tag '{}' is not supported in chat templates", tag));
+      if (p_.is_name(tag))
+        p_.unsupported(fmt::format("the tag '{}' is not supported in chat templates", tag));
     }
     p_.fail(fmt::format("unknown tag '{}'", p_.peek().text));
   }
@@ -291,8 +293,8 @@ class Parser {
 
 std::shared_ptr<const Program> parse_template(const std::string& source, const std::string& name) {
   if (source.size() > kMaxSourceBytes) {
-    throw Error(ErrorKind::format, fmt::format("the template has {} bytes, more than {}", source.size(), kMaxSourceBytes),
-                name);
+    throw Error(ErrorKind::format,
+                fmt::format("the template has {} bytes, more than {}", source.size(), kMaxSourceBytes), name);
   }
   auto program = std::make_shared<Program>();
   program->name = name;

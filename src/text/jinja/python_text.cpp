@@ -24,8 +24,10 @@ bool is_printable(uint32_t c) {
     case UTF8PROC_CATEGORY_CN:
     case UTF8PROC_CATEGORY_ZL:
     case UTF8PROC_CATEGORY_ZP:
-    case UTF8PROC_CATEGORY_ZS: return false;
-    default: return true;
+    case UTF8PROC_CATEGORY_ZS:
+      return false;
+    default:
+      return true;
   }
 }
 
@@ -69,17 +71,24 @@ std::string joined(Interpreter& in, const std::vector<Value>& items) {
 std::string sequence_repr(Interpreter& in, const Sequence& s) {
   const std::string inner = joined(in, s.items);
   switch (s.kind) {
-    case Sequence::Kind::list: return "[" + inner + "]";
-    case Sequence::Kind::tuple: return "(" + inner + (s.items.size() == 1 ? ",)" : ")");
-    case Sequence::Kind::items: return "dict_items([" + inner + "])";
-    case Sequence::Kind::keys: return "dict_keys([" + inner + "])";
-    case Sequence::Kind::values: return "dict_values([" + inner + "])";
-    case Sequence::Kind::range: break;
+    case Sequence::Kind::list:
+      return "[" + inner + "]";
+    case Sequence::Kind::tuple:
+      return "(" + inner + (s.items.size() == 1 ? ",)" : ")");
+    case Sequence::Kind::items:
+      return "dict_items([" + inner + "])";
+    case Sequence::Kind::keys:
+      return "dict_keys([" + inner + "])";
+    case Sequence::Kind::values:
+      return "dict_values([" + inner + "])";
+    case Sequence::Kind::range:
+      break;
   }
   const int64_t start = s.items.empty() ? 0 : s.items.front().integer();
   const int64_t step = s.items.size() < 2 ? 1 : s.items[1].integer() - start;
   const int64_t stop = s.items.empty() ? 0 : s.items.back().integer() + step;
-  return step == 1 ? fmt::format("range({}, {})", start, stop) : fmt::format("range({}, {}, {})", start, stop, step);
+  return step == 1 ? fmt::format("range({}, {})", start, stop)
+                   : fmt::format("range({}, {}, {})", start, stop, step);
 }
 
 std::string dict_repr(Interpreter& in, const Dict& d) {
@@ -132,14 +141,29 @@ class JsonWriter {
     for (size_t at = 0; at < s.size();) {
       const text::CodePoint c = text::code_point_at(s, at);
       switch (c.value) {
-        case '"': out += "\\\""; break;
-        case '\\': out += "\\\\"; break;
-        case '\n': out += "\\n"; break;
-        case '\r': out += "\\r"; break;
-        case '\t': out += "\\t"; break;
-        case '\b': out += "\\b"; break;
-        case '\f': out += "\\f"; break;
-        default: character(s, at, c);
+        case '"':
+          out += "\\\"";
+          break;
+        case '\\':
+          out += "\\\\";
+          break;
+        case '\n':
+          out += "\\n";
+          break;
+        case '\r':
+          out += "\\r";
+          break;
+        case '\t':
+          out += "\\t";
+          break;
+        case '\b':
+          out += "\\b";
+          break;
+        case '\f':
+          out += "\\f";
+          break;
+        default:
+          character(s, at, c);
       }
       at += c.size;
     }
@@ -266,12 +290,23 @@ std::string escape_html(std::string_view s) {
   out.reserve(s.size());
   for (const char c : s) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&#34;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;

@@ -18,7 +18,8 @@ Value dotted(Interpreter& in, Value v, const Value& path) {
   const std::string names = to_str(in, path);
   for (const std::string_view part : split(names, ".", -1)) {
     const bool number = !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
-    v = number && part.size() < 10 ? in.item(v, int64_t{std::stol(std::string(part))}) : in.item(v, std::string(part));
+    v = number && part.size() < 10 ? in.item(v, int64_t{std::stol(std::string(part))})
+                                   : in.item(v, std::string(part));
   }
   return v;
 }
@@ -71,7 +72,8 @@ Value join(Interpreter& in, const Value& v, const Arguments& a) {
   for (const Value& item : in.iterate(v)) {
     if (begun) out += between;
     begun = true;
-    out += b.has(1) && !b.required(1).is_none() ? to_str(in, dotted(in, item, b.required(1))) : to_str(in, item);
+    out +=
+        b.has(1) && !b.required(1).is_none() ? to_str(in, dotted(in, item, b.required(1))) : to_str(in, item);
     in.charge_text(between.size() + 16);
     if (out.size() > 4096) in.charge_text(out.size() / 64);
   }
@@ -144,7 +146,8 @@ Value unique(Interpreter& in, const Value& v, const Arguments& a) {
   for (const Value& item : in.iterate(v)) {
     Value key = b.has(1) && !b.required(1).is_none() ? dotted(in, item, b.required(1)) : item;
     key = sort_key(key, b.flag(0, false));
-    const bool seen = std::any_of(keys.begin(), keys.end(), [&](const Value& k) { return equal(in, k, key); });
+    const bool seen =
+        std::any_of(keys.begin(), keys.end(), [&](const Value& k) { return equal(in, k, key); });
     if (seen) continue;
     keys.push_back(std::move(key));
     out.push_back(item);

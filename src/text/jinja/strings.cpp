@@ -37,7 +37,8 @@ std::string mapped(std::string_view s, int32_t (*convert)(int32_t)) {
 }  // namespace
 
 int64_t character_count(std::string_view s) {
-  return std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+  return std::count_if(s.begin(), s.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
 }
 
 std::vector<std::string_view> split_characters(std::string_view s) {
@@ -57,7 +58,8 @@ size_t byte_offset(std::string_view s, int64_t character) {
   return at;
 }
 
-std::string_view strip(std::string_view s, const std::optional<std::string>& characters, bool left, bool right) {
+std::string_view strip(std::string_view s, const std::optional<std::string>& characters, bool left,
+                       bool right) {
   const auto goes = [&](const text::CodePoint& c, size_t at) {
     if (!characters) return is_space(c.value);
     return characters->find(s.substr(at, c.size)) != std::string::npos;
@@ -76,7 +78,8 @@ std::string_view strip(std::string_view s, const std::optional<std::string>& cha
   return s.substr(begin, end - begin);
 }
 
-std::vector<std::string_view> split(std::string_view s, const std::optional<std::string>& separator, int64_t limit) {
+std::vector<std::string_view> split(std::string_view s, const std::optional<std::string>& separator,
+                                    int64_t limit) {
   std::vector<std::string_view> out;
   if (separator) {
     size_t at = 0;
@@ -90,7 +93,8 @@ std::vector<std::string_view> split(std::string_view s, const std::optional<std:
   s = strip(s, std::nullopt, true, false);
   while (!s.empty()) {
     size_t end = 0;
-    while (end < s.size() && !is_space(text::code_point_at(s, end).value)) end += text::code_point_at(s, end).size;
+    while (end < s.size() && !is_space(text::code_point_at(s, end).value))
+      end += text::code_point_at(s, end).size;
     if (limit-- == 0) {
       out.push_back(strip(s, std::nullopt, false, true));
       break;
@@ -101,8 +105,8 @@ std::vector<std::string_view> split(std::string_view s, const std::optional<std:
   return out;
 }
 
-std::vector<std::string_view> split_from_right(std::string_view s, const std::optional<std::string>& separator,
-                                               int64_t limit) {
+std::vector<std::string_view> split_from_right(std::string_view s,
+                                               const std::optional<std::string>& separator, int64_t limit) {
   std::vector<std::string_view> out;
   if (separator) {
     for (size_t found; limit != 0 && (found = s.rfind(*separator)) != std::string_view::npos; --limit) {
@@ -145,7 +149,8 @@ std::vector<std::string_view> split_lines(std::string_view s, bool keep_ends) {
   return out;
 }
 
-std::string replace(Interpreter& in, std::string_view s, std::string_view from, std::string_view to, int64_t count) {
+std::string replace(Interpreter& in, std::string_view s, std::string_view from, std::string_view to,
+                    int64_t count) {
   std::string out;
   size_t at = 0;
   if (from.empty()) {  // between all characters

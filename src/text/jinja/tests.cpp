@@ -37,7 +37,8 @@ bool is_callable(In in, const Value& v, Args a) {
 bool is_sequence(In in, const Value& v, Args a) {
   none_given(in, a);
   if (const Sequence* s = v.sequence()) {
-    return s->kind == Sequence::Kind::list || s->kind == Sequence::Kind::tuple || s->kind == Sequence::Kind::range;
+    return s->kind == Sequence::Kind::list || s->kind == Sequence::Kind::tuple ||
+           s->kind == Sequence::Kind::range;
   }
   return v.is_text() || v.dict() || v.is_undefined();
 }
@@ -65,7 +66,9 @@ bool is_unequal(In in, const Value& v, Args a) { return !equal(in, v, one(in, a)
 bool is_less(In in, const Value& v, Args a) { return less(in, v, one(in, a)); }
 bool is_greater(In in, const Value& v, Args a) { return less(in, one(in, a), v); }
 bool is_at_most(In in, const Value& v, Args a) { return less(in, v, one(in, a)) || equal(in, v, one(in, a)); }
-bool is_at_least(In in, const Value& v, Args a) { return less(in, one(in, a), v) || equal(in, v, one(in, a)); }
+bool is_at_least(In in, const Value& v, Args a) {
+  return less(in, one(in, a), v) || equal(in, v, one(in, a));
+}
 bool is_in(In in, const Value& v, Args a) { return contains(in, one(in, a), v); }
 
 bool is_same(In in, const Value& v, Args a) {
@@ -92,16 +95,45 @@ bool is_test(In in, const Value& v, Args a) {
 }
 
 constexpr Named<TestFunction> kTests[] = {
-    {"!=", is_unequal},      {"<", is_less},          {"<=", is_at_most},      {"==", is_equal},
-    {">", is_greater},       {">=", is_at_least},     {"boolean", is_boolean}, {"callable", is_callable},
-    {"defined", is_defined}, {"divisibleby", is_divisible}, {"eq", is_equal},  {"equalto", is_equal},
-    {"escaped", is_escaped}, {"even", is_even},       {"false", is_false},     {"filter", is_filter},
-    {"float", is_float},     {"ge", is_at_least},     {"greaterthan", is_greater}, {"gt", is_greater},
-    {"in", is_in},           {"integer", is_integer}, {"iterable", is_iterable}, {"le", is_at_most},
-    {"lessthan", is_less},   {"lower", is_lower},     {"lt", is_less},         {"mapping", is_mapping},
-    {"ne", is_unequal},      {"none", is_none},       {"number", is_number},   {"odd", is_odd},
-    {"sameas", is_same},     {"sequence", is_sequence}, {"string", is_string}, {"test", is_test},
-    {"true", is_true},       {"undefined", is_undefined}, {"upper", is_upper},
+    {"!=", is_unequal},
+    {"<", is_less},
+    {"<=", is_at_most},
+    {"==", is_equal},
+    {">", is_greater},
+    {">=", is_at_least},
+    {"boolean", is_boolean},
+    {"callable", is_callable},
+    {"defined", is_defined},
+    {"divisibleby", is_divisible},
+    {"eq", is_equal},
+    {"equalto", is_equal},
+    {"escaped", is_escaped},
+    {"even", is_even},
+    {"false", is_false},
+    {"filter", is_filter},
+    {"float", is_float},
+    {"ge", is_at_least},
+    {"greaterthan", is_greater},
+    {"gt", is_greater},
+    {"in", is_in},
+    {"integer", is_integer},
+    {"iterable", is_iterable},
+    {"le", is_at_most},
+    {"lessthan", is_less},
+    {"lower", is_lower},
+    {"lt", is_less},
+    {"mapping", is_mapping},
+    {"ne", is_unequal},
+    {"none", is_none},
+    {"number", is_number},
+    {"odd", is_odd},
+    {"sameas", is_same},
+    {"sequence", is_sequence},
+    {"string", is_string},
+    {"test", is_test},
+    {"true", is_true},
+    {"undefined", is_undefined},
+    {"upper", is_upper},
 };
 
 }  // namespace

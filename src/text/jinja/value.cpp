@@ -107,15 +107,20 @@ Value make_dict(Dict dict) { return std::shared_ptr<const Dict>(std::make_shared
 
 Value from_json(const Json& json) {
   switch (json.type()) {
-    case Json::value_t::boolean: return json.get<bool>();
-    case Json::value_t::number_integer: return json.get<int64_t>();
+    case Json::value_t::boolean:
+      return json.get<bool>();
+    case Json::value_t::number_integer:
+      return json.get<int64_t>();
     case Json::value_t::number_unsigned: {
       const auto v = json.get<uint64_t>();
       if (v <= INT64_MAX) return static_cast<int64_t>(v);
-      throw Error(ErrorKind::unsupported, fmt::format("the whole number {} has more than 63 bits", v), "template variables");
+      throw Error(ErrorKind::unsupported, fmt::format("the whole number {} has more than 63 bits", v),
+                  "template variables");
     }
-    case Json::value_t::number_float: return json.get<double>();
-    case Json::value_t::string: return json.get<std::string>();
+    case Json::value_t::number_float:
+      return json.get<double>();
+    case Json::value_t::string:
+      return json.get<std::string>();
     case Json::value_t::array: {
       std::vector<Value> items;
       items.reserve(json.size());
@@ -127,7 +132,8 @@ Value from_json(const Json& json) {
       for (const auto& [key, value] : json.items()) dict.set(key, from_json(value));
       return make_dict(std::move(dict));
     }
-    default: return None{};
+    default:
+      return None{};
   }
 }
 
@@ -153,12 +159,18 @@ std::string type_name(const Value& v) {
   if (v.generator()) return "generator";
   if (const Sequence* s = v.sequence()) {
     switch (s->kind) {
-      case Sequence::Kind::list: return "list";
-      case Sequence::Kind::tuple: return "tuple";
-      case Sequence::Kind::items: return "dict_items";
-      case Sequence::Kind::keys: return "dict_keys";
-      case Sequence::Kind::values: return "dict_values";
-      case Sequence::Kind::range: return "range";
+      case Sequence::Kind::list:
+        return "list";
+      case Sequence::Kind::tuple:
+        return "tuple";
+      case Sequence::Kind::items:
+        return "dict_items";
+      case Sequence::Kind::keys:
+        return "dict_keys";
+      case Sequence::Kind::values:
+        return "dict_values";
+      case Sequence::Kind::range:
+        return "range";
     }
   }
   if (v.is<std::shared_ptr<Namespace>>()) return "Namespace";

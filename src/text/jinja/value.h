@@ -84,9 +84,10 @@ struct Loop {
 
 class Value {
  public:
-  using Data = std::variant<Undefined, None, bool, int64_t, double, Text, std::shared_ptr<const Sequence>,
-                            std::shared_ptr<const Dict>, std::shared_ptr<Namespace>, std::shared_ptr<Generator>,
-                            std::shared_ptr<const Callable>, std::shared_ptr<const Loop>>;
+  using Data =
+      std::variant<Undefined, None, bool, int64_t, double, Text, std::shared_ptr<const Sequence>,
+                   std::shared_ptr<const Dict>, std::shared_ptr<Namespace>, std::shared_ptr<Generator>,
+                   std::shared_ptr<const Callable>, std::shared_ptr<const Loop>>;
   Value() : data_(None{}) {}
   Value(bool v) : data_(v) {}
   Value(int64_t v) : data_(v) {}
@@ -94,8 +95,7 @@ class Value {
   Value(std::string v) : data_(Text{std::make_shared<const std::string>(std::move(v)), false}) {}
   Value(const char* v) : Value(std::string(v)) {}
   template <class T>
-    requires std::is_constructible_v<Data, T> && (!std::is_arithmetic_v<T>)
-  Value(T v) : data_(std::move(v)) {}
+  requires std::is_constructible_v<Data, T> &&(!std::is_arithmetic_v<T>)Value(T v) : data_(std::move(v)) {}
 
   template <class T>
   bool is() const {

@@ -101,22 +101,28 @@ TEST(AssistantMask, FindsTheTurnsOfATemplateWithoutGenerationPrompt) {
 // Qwen3 writes an empty thinking block before the last answer only.
 constexpr const char* kLastTurnDiffers =
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
-    "{% if loop.last and m.role == 'assistant' %}{{ '<think></think>' }}{% endif %}{{ m.content + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if loop.last and m.role == 'assistant' %}{{ '<think></think>' }}{% endif %}{{ m.content + "
+    "'<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 TEST(AssistantMask, FindsTheTurnsOfATemplateThatWritesTheLastOneDifferently) {
-  EXPECT_THAT(targets(kLastTurnDiffers, R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"},
+  EXPECT_THAT(
+      targets(kLastTurnDiffers, R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"},
                                            {"role": "user", "content": "r"}, {"role": "assistant", "content": "b"}])"),
-              ElementsAre("a<|im_end|>", "<think></think>b<|im_end|>"));
+      ElementsAre("a<|im_end|>", "<think></think>b<|im_end|>"));
 }
 
 TEST(AssistantMask, IsRefusedNamingTheMessageWhereTheTemplateDropsContent) {
-  const std::string drops = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
-                            "{{ m.content.split('</think>')[-1] + '<|im_end|>\\n' }}{% endfor %}";
-  EXPECT_THAT(refusal(drops, R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "<think>w</think>a"}])"),
-              HasSubstr("message 2 (assistant)"));
-  EXPECT_THAT(refusal("nothing", R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])"),
-              HasSubstr("message 2 (assistant)"));
+  const std::string drops =
+      "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+      "{{ m.content.split('</think>')[-1] + '<|im_end|>\\n' }}{% endfor %}";
+  EXPECT_THAT(
+      refusal(drops,
+              R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "<think>w</think>a"}])"),
+      HasSubstr("message 2 (assistant)"));
+  EXPECT_THAT(
+      refusal("nothing", R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])"),
+      HasSubstr("message 2 (assistant)"));
 }
 
 TEST(AssistantMask, IsRefusedWhereNothingClosesTheTurn) {
@@ -129,18 +135,20 @@ TEST(AssistantMask, TakesAnEndOfTurnThatTheVocabularyLacksAsText) {
   EXPECT_THAT(targets("{% for m in messages %}{{ m.role + ': ' + m.content + '###\\n' }}{% endfor %}"
                       "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}",
                       R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])"),
-              ElementsAre(" a###"));  // the token " a" begins inside the prompt
+              ElementsAre("a###"));
 }
 
 TEST(AssistantMask, PassesOnTheTemplatesOwnRefusal) {
-  EXPECT_THAT(refusal("{{ raise_exception('no system role') }}", R"([{"role": "assistant", "content": "a"}])"),
-              HasSubstr("no system role"));
+  EXPECT_THAT(
+      refusal("{{ raise_exception('no system role') }}", R"([{"role": "assistant", "content": "a"}])"),
+      HasSubstr("no system role"));
 }
 
 TEST(AssistantMask, RefusesAMarkedTemplateThatMarksNothing) {
-  EXPECT_THAT(refusal("{{ messages[0].content }}{% if false %}{% generation %}x{% endgeneration %}{% endif %}",
-                      R"([{"role": "assistant", "content": "a"}])"),
-              HasSubstr("wrote nothing"));
+  EXPECT_THAT(
+      refusal("{{ messages[0].content }}{% if false %}{% generation %}x{% endgeneration %}{% endif %}",
+              R"([{"role": "assistant", "content": "a"}])"),
+      HasSubstr("wrote nothing"));
 }
 
 class BosTokenizer : public testing::Test {
@@ -162,7 +170,8 @@ class BosTokenizer : public testing::Test {
 TEST_F(BosTokenizer, GetsOneBosWhereTheTemplateWritesNone) {
   const Tokenizer t = with_bos();
   const ChatTemplate chat("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}");
-  const ChatInput input = input_of(Json::parse(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])"));
+  const ChatInput input =
+      input_of(Json::parse(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])"));
   const MaskedConversation c = tokenize_conversation(t, chat, input);
   EXPECT_EQ(c.input_ids[0], *t.bos_id());
   EXPECT_NE(c.input_ids[1], *t.bos_id());
@@ -174,15 +183,16 @@ TEST_F(BosTokenizer, GetsOneBosWhereTheTemplateWritesNone) {
 TEST_F(BosTokenizer, GetsNoSecondBosWhereTheTemplateWritesIt) {
   const Tokenizer t = with_bos();
   const ChatTemplate chat("{{ bos_token }}{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}");
-  const ChatInput input = input_of(Json::parse(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])"));
+  const ChatInput input =
+      input_of(Json::parse(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])"));
   const MaskedConversation c = tokenize_conversation(t, chat, input);
   EXPECT_EQ(std::count(c.input_ids.begin(), c.input_ids.end(), *t.bos_id()), 1);
 }
 
 TEST(TokenizePrompt, EndsWithTheGenerationPrompt) {
   const Tokenizer t = tokenizer();
-  const std::vector<int32_t> ids =
-      tokenize_prompt(t, ChatTemplate(kChatml), input_of(Json::parse(R"([{"role": "user", "content": "q"}])")));
+  const std::vector<int32_t> ids = tokenize_prompt(
+      t, ChatTemplate(kChatml), input_of(Json::parse(R"([{"role": "user", "content": "q"}])")));
   EXPECT_EQ(t.decode(ids, false), "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n");
 }
 

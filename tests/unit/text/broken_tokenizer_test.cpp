@@ -18,8 +18,11 @@ Error refusal(const std::string& json) {
   }
   return Error(ErrorKind::internal, "accepted");
 }
-Error refusal(const Json& parts) { return refusal(fixtures::tokenizer_json("byte_level", parts).dump()); }
-Error refusal_of(const char* key, const char* value) { return refusal(Json{{key, Json::parse(value)}}); }
+Error refusal_of(const char* key, const char* value) {
+  Json j = fixtures::tokenizer_json("byte_level");
+  j[key] = Json::parse(value);
+  return refusal(j.dump());
+}
 
 struct Bad {
   const char* name;
@@ -45,37 +48,45 @@ constexpr Bad kBad[] = {
     {"UnknownNormalizer", "normalizer", R"({"type": "Precompiled"})", kUnsupported, "Precompiled"},
     {"UnknownDecoder", "decoder", R"({"type": "WordPiece"})", kUnsupported, "WordPiece"},
     {"UnknownPostProcessor", "post_processor", R"({"type": "Other"})", kUnsupported, "Other"},
-    {"UnknownInSequence", "pre_tokenizer", R"({"type": "Sequence", "pretokenizers": [{"type": "X"}]})", kUnsupported,
-     "pretokenizers[0]"},
+    {"UnknownInSequence", "pre_tokenizer", R"({"type": "Sequence", "pretokenizers": [{"type": "X"}]})",
+     kUnsupported, "pretokenizers[0]"},
     {"ComponentWithoutType", "decoder", "{}", kFormat, "\"type\" must be a string"},
     {"ComponentOfWrongKind", "decoder", "[1]", kFormat, "expected an object"},
     {"BrokenRegex", "pre_tokenizer",
      R"({"type": "Split", "pattern": {"Regex": "(a"}, "behavior": "Isolated", "invert": false})", kFormat,
      "regular expression is broken"},
     {"NestedClass", "pre_tokenizer",
-     R"({"type": "Split", "pattern": {"Regex": "[a[b]]"}, "behavior": "Isolated", "invert": false})", kUnsupported,
-     "nests character classes"},
+     R"({"type": "Split", "pattern": {"Regex": "[a[b]]"}, "behavior": "Isolated", "invert": false})",
+     kUnsupported, "nests character classes"},
     {"UnknownBehavior", "pre_tokenizer",
-     R"({"type": "Split", "pattern": {"String": " "}, "behavior": "Sometimes", "invert": false})", kUnsupported,
-     "Sometimes"},
+     R"({"type": "Split", "pattern": {"String": " "}, "behavior": "Sometimes", "invert": false})",
+     kUnsupported, "Sometimes"},
     {"NoModel", "model", "null", kFormat, "no \"model\""},
     {"Unigram", "model", R"({"type": "Unigram", "vocab": [["a", 0.1]]})", kUnsupported, "Unigram"},
     {"WordPiece", "model", R"({"type": "WordPiece", "vocab": {}})", kUnsupported, "WordPiece"},
     {"UnnamedUnigram", "model", R"({"vocab": [["a", 0.1]]})", kUnsupported, "Unigram"},
-    {"Dropout", "model", R"({"type": "BPE", "dropout": 0.1, "vocab": {}, "merges": []})", kUnsupported, "dropout"},
-    {"WordSuffix", "model", R"({"type": "BPE", "end_of_word_suffix": "</w>", "vocab": {}, "merges": []})", kUnsupported,
-     "end_of_word_suffix"},
+    {"Dropout", "model", R"({"type": "BPE", "dropout": 0.1, "vocab": {}, "merges": []})", kUnsupported,
+     "dropout"},
+    {"WordSuffix", "model", R"({"type": "BPE", "end_of_word_suffix": "</w>", "vocab": {}, "merges": []})",
+     kUnsupported, "end_of_word_suffix"},
     {"NoVocabulary", "model", R"({"type": "BPE", "merges": []})", kFormat, "vocabulary must be an object"},
     {"NegativeId", "model", R"({"type": "BPE", "vocab": {"a": -1}, "merges": []})", kFormat, "token id -1"},
-    {"HugeId", "model", R"({"type": "BPE", "vocab": {"a": 4000000000}, "merges": []})", kFormat, "4000000000"},
-    {"IdOfWrongKind", "model", R"({"type": "BPE", "vocab": {"a": "0"}, "merges": []})", kFormat, "not a whole number"},
-    {"SharedId", "model", R"({"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []})", kFormat, "belongs to"},
+    {"HugeId", "model", R"({"type": "BPE", "vocab": {"a": 4000000000}, "merges": []})", kFormat,
+     "4000000000"},
+    {"IdOfWrongKind", "model", R"({"type": "BPE", "vocab": {"a": "0"}, "merges": []})", kFormat,
+     "not a whole number"},
+    {"SharedId", "model", R"({"type": "BPE", "vocab": {"a": 0, "b": 0}, "merges": []})", kFormat,
+     "belongs to"},
     {"MergeOfUnknownTokens", "model", R"({"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]})", kFormat,
      "not in the vocabulary"},
-    {"MergeWithoutResult", "model", R"({"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["a b"]})", kFormat, "'ab'"},
-    {"MergeOfThree", "model", R"({"type": "BPE", "vocab": {"a": 0}, "merges": ["a a a"]})", kFormat, "one space"},
-    {"MergeOfWrongKind", "model", R"({"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]})", kFormat, "pair of strings"},
-    {"MergesOfWrongKind", "model", R"({"type": "BPE", "vocab": {"a": 0}, "merges": {}})", kFormat, "merges must be"},
+    {"MergeWithoutResult", "model", R"({"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["a b"]})",
+     kFormat, "'ab'"},
+    {"MergeOfThree", "model", R"({"type": "BPE", "vocab": {"a": 0}, "merges": ["a a a"]})", kFormat,
+     "one space"},
+    {"MergeOfWrongKind", "model", R"({"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]})", kFormat,
+     "pair of strings"},
+    {"MergesOfWrongKind", "model", R"({"type": "BPE", "vocab": {"a": 0}, "merges": {}})", kFormat,
+     "merges must be"},
     {"AddedTokenWithoutId", "added_tokens", R"([{"content": "x"}])", kFormat, "needs an id"},
     {"AddedTokenWithHugeId", "added_tokens", R"([{"id": 99999999, "content": "x"}])", kFormat, "needs an id"},
     {"AddedTokensOfWrongKind", "added_tokens", "5", kFormat, "must be an array"},
@@ -87,8 +98,8 @@ constexpr Bad kBad[] = {
      kFormat, "\"q\""},
     {"TemplateWithIdOutsideTheVocabulary", "post_processor",
      R"({"type": "RobertaProcessing", "cls": ["a", 0], "sep": ["b", 999999]})", kFormat, "999999"},
-    {"StripOfTwoCharacters", "decoder", R"({"type": "Strip", "content": "ab", "start": 1, "stop": 0})", kFormat,
-     "one character"},
+    {"StripOfTwoCharacters", "decoder", R"({"type": "Strip", "content": "ab", "start": 1, "stop": 0})",
+     kFormat, "one character"},
 };
 
 INSTANTIATE_TEST_SUITE_P(EveryKind, BrokenTokenizer, testing::ValuesIn(kBad),
@@ -114,9 +125,9 @@ TEST(BrokenTokenizerFile, RefusesPartsNestedWithoutEnd) {
 TEST(HostileRegex, EndsWithAnErrorInsteadOfRunningForEver) {
   const Tokenizer t = fixtures::tokenizer(
       "byte_level", Json{{"pre_tokenizer", Json::parse(R"({"type": "Sequence", "pretokenizers": [
-        {"type": "Split", "pattern": {"Regex": "(a+)+$b"}, "behavior": "Isolated", "invert": false},
+        {"type": "Split", "pattern": {"Regex": "(?:a|aa)+[0-9]"}, "behavior": "Isolated", "invert": false},
         {"type": "ByteLevel", "use_regex": false, "add_prefix_space": false}]})")}});
-  EXPECT_THROW(t.encode(std::string(60, 'a') + "c", false), Error);
+  EXPECT_THROW(t.encode(std::string(100, 'a') + "c", false), Error);
 }
 
 }  // namespace

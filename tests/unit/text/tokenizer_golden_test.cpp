@@ -37,7 +37,8 @@ TEST_P(TokenizerGoldens, IdsEqualTheOfficialLibrarys) {
 
 TEST_P(TokenizerGoldens, DecodedTextEqualsTheOfficialLibrarys) {
   for (const Json& s : GetParam().samples) {
-    const auto ids = s["ids"].get<std::vector<int32_t>>(), special = s["ids_special"].get<std::vector<int32_t>>();
+    const auto ids = s["ids"].get<std::vector<int32_t>>(),
+               special = s["ids_special"].get<std::vector<int32_t>>();
     EXPECT_EQ(tokenizer_.decode(ids, false), s["decoded"].get<std::string>()) << s["text"];
     EXPECT_EQ(tokenizer_.decode(special, true), s["visible"].get<std::string>()) << s["text"];
   }

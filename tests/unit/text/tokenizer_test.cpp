@@ -80,7 +80,8 @@ TEST(TokenizerEncode, TakesTimeLinearInALineWithoutBreaks) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   seconds(1000);
-  // Eight times the text; a quadratic encoder would need 64 times as long. The offset forgives a busy machine.
+  // Eight times the text; a quadratic encoder would need 64 times as long. The offset forgives a busy
+  // machine.
   EXPECT_LT(seconds(1'600'000), 24 * seconds(200'000) + 1.0);
 }
 
@@ -114,8 +115,9 @@ TEST(StreamDecoder, SkipsSpecialTokensWhenAsked) {
 class TokenizerFolder : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::path(testing::TempDir()) /
-              ("tokenizer_folder_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    folder_ =
+        std::filesystem::path(testing::TempDir()) /
+        ("tokenizer_folder_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     std::filesystem::create_directories(folder_);
     std::filesystem::copy_file(fixtures::path("byte_level.json"), folder_ / "tokenizer.json",
                                std::filesystem::copy_options::overwrite_existing);
