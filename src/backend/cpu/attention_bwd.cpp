@@ -70,7 +70,7 @@ struct Backward {
   const RowSpan& r;
   int64_t kv_head;
 
-  char* wide(int i) const { return b.wide + i * s.tile() * 4; }
+  char* wide(int i) const { return b.wide ? b.wide + i * s.tile() * 4 : nullptr; }
 
   void pack(const RowsView& rows, int64_t nq, char* columns, char* along) const {
     const int vectors = static_cast<int>((nq + 15) / 16);

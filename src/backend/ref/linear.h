@@ -16,7 +16,10 @@ void decode_row(const Weight& w, int64_t row, float* scratch, W* out) {
   for (int64_t k = 0; k < w.cols; ++k) out[k] = W(load(scratch[k]));
 }
 
-inline size_t row_bytes(int64_t cols) { return static_cast<size_t>(cols) * (sizeof(Complex) + sizeof(float)) + 64; }
+/// A multiple of 64, so that every thread's scratch is aligned.
+inline size_t row_bytes(int64_t cols) {
+  return (static_cast<size_t>(cols) * (sizeof(Complex) + sizeof(float)) + 127) / 64 * 64;
+}
 
 template <class W>
 struct RowScratch {
