@@ -1,6 +1,6 @@
 #pragma once
-// The configuration of a run: one plain field per key, named as the key. Values come from YAML files, from flags or
-// from code; `validate` checks them all in the same way, whatever they came from.
+// The configuration of a run: one plain field per key, named as the key. Values come from YAML files, from
+// flags or from code; `validate` checks them all in the same way, whatever they came from.
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -122,8 +122,8 @@ struct RunConfig {
   bool is_given(const std::string& key) const { return given.count(key) != 0; }
 };
 
-/// Sets keys from a YAML file. Throws Error(usage) for an unknown key or a value of the wrong type (file, line,
-/// nearest key) and Error(format) for a file that is not YAML.
+/// Sets keys from a YAML file. Throws Error(usage) for an unknown key or a value of the wrong type (file,
+/// line, nearest key) and Error(format) for a file that is not YAML.
 void apply_yaml_file(RunConfig& config, const std::string& path);
 /// The same from text; `name` stands in the errors.
 void apply_yaml(RunConfig& config, const std::string& text, const std::string& name);
@@ -138,8 +138,9 @@ std::string key_text(const RunConfig& config, std::string_view key);
 /// Checks ranges and what is built. Throws Error(usage), or Error(unsupported) for what is not built yet.
 void validate(const RunConfig& config);
 
-/// Every key with its value, then `recorded`; paths absolute. Reading it gives the same configuration, except that
-/// overwrite, allow_other_base and resume_from_checkpoint belong to one invocation and are written as unset.
+/// Every key with its value, then `recorded`; paths absolute. Reading it gives the same configuration, except
+/// that overwrite, allow_other_base and resume_from_checkpoint belong to one invocation and are written as
+/// unset.
 std::string to_yaml(const RunConfig& config);
 
 /// "6GiB", "512 MiB", "1.5GB" or plain bytes. Throws Error(usage) with `where`.

@@ -95,9 +95,9 @@ enum class RunOutcome { completed, already_complete, interrupted };
 struct RunResult {
   RunOutcome outcome = RunOutcome::completed;
   std::string output;
-  std::string last_checkpoint;  ///< empty if none was written
-  int64_t steps = 0;            ///< done in all
-  int64_t resumed_at = 0;       ///< step this run continued from
+  std::string last_checkpoint;           ///< empty if none was written
+  int64_t steps = 0;                     ///< done in all
+  int64_t resumed_at = 0;                ///< step this run continued from
   double first_loss = 0, last_loss = 0;  ///< of the first and the last report
   double seconds = 0, tokens_per_second = 0;
   int64_t peak_bytes = 0, adapter_file_bytes = 0;
@@ -105,11 +105,11 @@ struct RunResult {
   bool stopped_early = false;
 };
 
-/// What a program may listen to. All are called from the thread that called run(); an exception ends the run, the last
-/// checkpoint stays. Empty ones are skipped.
+/// What a program may listen to. All are called from the thread that called run(); an exception ends the run,
+/// the last checkpoint stays. Empty ones are skipped.
 struct TrainerEvents {
-  std::function<void(const StepReport&)> step;       ///< after every optimizer step
-  std::function<void(const StepReport&)> logged;     ///< every logging_steps steps, and after the last
+  std::function<void(const StepReport&)> step;    ///< after every optimizer step
+  std::function<void(const StepReport&)> logged;  ///< every logging_steps steps, and after the last
   std::function<void(const EvalReport&)> evaluated;
   std::function<void(const std::string& folder)> saved;  ///< a checkpoint
   std::function<void(const std::string& text)> notice;   ///< something worth a line
@@ -118,11 +118,11 @@ struct TrainerEvents {
 /// One fine-tuning run.
 class Trainer {
  public:
-  /// Opens the model, reads and tokenizes the data and plans the memory; writes nothing. `config` is validated and
-  /// resolved (no "auto" is left but paths and threads).
+  /// Opens the model, reads and tokenizes the data and plans the memory; writes nothing. `config` is
+  /// validated and resolved (no "auto" is left but paths and threads).
   ///
-  /// Throws Error: usage for contradictions, format for broken files or rows (file and line), unsupported for what is
-  /// not built.
+  /// Throws Error: usage for contradictions, format for broken files or rows (file and line), unsupported for
+  /// what is not built.
   explicit Trainer(RunConfig config);
   ~Trainer();
   Trainer(Trainer&&) noexcept;
@@ -131,12 +131,13 @@ class Trainer {
   const RunFacts& facts() const;
   const RunConfig& config() const;  ///< resolved
 
-  /// Trains and writes the output folder. When `*stop` becomes true the current step is finished, a checkpoint saved
-  /// and `interrupted` returned.
+  /// Trains and writes the output folder. When `*stop` becomes true the current step is finished, a
+  /// checkpoint saved and `interrupted` returned.
   ///
-  /// Throws Error: usage if the output folder holds something and neither overwrite nor resume_from_checkpoint is set,
-  /// resource if the plan exceeds the limit or a disk is full, format for a checkpoint that is broken or of another
-  /// run, and for a loss or gradient that is not finite (step and tensor named); checkpoints stay as they are.
+  /// Throws Error: usage if the output folder holds something and neither overwrite nor
+  /// resume_from_checkpoint is set, resource if the plan exceeds the limit or a disk is full, format for a
+  /// checkpoint that is broken or of another run, and for a loss or gradient that is not finite (step and
+  /// tensor named); checkpoints stay as they are.
   RunResult run(const TrainerEvents& events = {}, const std::atomic<bool>* stop = nullptr);
 
  private:

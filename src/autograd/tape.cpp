@@ -4,7 +4,8 @@ namespace lorikeet {
 
 namespace {
 [[noreturn]] void misuse(const char* what, const char* name) {
-  throw Error(ErrorKind::internal, fmt::format("tape: {}: {}", what, name), "", "this is a bug in lorikeet, please report it");
+  throw Error(ErrorKind::internal, fmt::format("tape: {}: {}", what, name), "",
+              "this is a bug in lorikeet, please report it");
 }
 }  // namespace
 
@@ -86,7 +87,8 @@ void Tape::backward_to(Mark m) {
   n_nodes_ = m.nodes;
 }
 
-Tape::HalfBlock::HalfBlock(Tape& t) : t_(t), top_(t.arena().top_mark()), first_(static_cast<int>(t.n_nodes_)) {
+Tape::HalfBlock::HalfBlock(Tape& t)
+    : t_(t), top_(t.arena().top_mark()), first_(static_cast<int>(t.n_nodes_)) {
   if (t.recording_) t.push(Kind::open, first_);
 }
 

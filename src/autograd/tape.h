@@ -1,10 +1,10 @@
 #pragma once
 // A tape for one block at a time over a two-ended arena.
 //
-// Goals: one description of a block serves forward, recording and recomputation; values that are cheap to make again
-// (norm, rope, gated activation) are rebuilt instead of saved; nothing is allocated on the heap in a step; a dry arena
-// turns the same run into an exact memory plan.
-// Non-goals: general graphs, higher derivatives, sharing values between half-blocks except through stored views.
+// Goals: one description of a block serves forward, recording and recomputation; values that are cheap to
+// make again (norm, rope, gated activation) are rebuilt instead of saved; nothing is allocated on the heap in
+// a step; a dry arena turns the same run into an exact memory plan. Non-goals: general graphs, higher
+// derivatives, sharing values between half-blocks except through stored views.
 #include <cstring>
 #include <type_traits>
 #include <vector>
@@ -20,7 +20,8 @@ class Closure {
  public:
   template <class F>
   void set(const F& f) {
-    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kBytes, "capture ids, views and numbers only");
+    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kBytes,
+                  "capture ids, views and numbers only");
     std::memcpy(state_, &f, sizeof(F));
     call_ = [](const std::byte* s, Params... p) { (*reinterpret_cast<const F*>(s))(p...); };
   }
@@ -108,7 +109,8 @@ class Tape {
   /// Runs the records after `m` in reverse and drops them.
   void backward_to(Mark m);
 
-  /// Scratch, gradients and rebuilt values end with it, in forward and again in backward. Half-blocks do not nest.
+  /// Scratch, gradients and rebuilt values end with it, in forward and again in backward. Half-blocks do not
+  /// nest.
   class HalfBlock {
    public:
     explicit HalfBlock(Tape& t);

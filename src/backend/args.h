@@ -2,18 +2,19 @@
 // The arguments of every op, the contract between ops/ and the kernels of each backend.
 //
 // Letters: N tokens (rows end to end), C hidden_size, H query heads, K key/value heads, D head_dim, F
-// intermediate_size, V vocab_size, R padded lora rank. "compute type" is bf16, f32 (or f64, c128 on the reference
-// backend); statistics are stat_dtype(compute). Outputs come first. Unless an argument block says otherwise, an output
-// may not overlap an input. Matrices may have stride > cols; TensorViews named w, rstd, lse are contiguous.
-// Sums inside a kernel are at least f32. A result may not depend on the number of threads.
+// intermediate_size, V vocab_size, R padded lora rank. "compute type" is bf16, f32 (or f64, c128 on the
+// reference backend); statistics are stat_dtype(compute). Outputs come first. Unless an argument block says
+// otherwise, an output may not overlap an input. Matrices may have stride > cols; TensorViews named w, rstd,
+// lse are contiguous. Sums inside a kernel are at least f32. A result may not depend on the number of
+// threads.
 #include "core/batch.h"
 #include "core/tensor.h"
 #include "quant/weight.h"
 
 namespace lorikeet {
 
-/// Number of tokens whose products are summed before they are added to a gradient, in index order, whatever the
-/// thread count.
+/// Number of tokens whose products are summed before they are added to a gradient, in index order, whatever
+/// the thread count.
 constexpr int64_t kTokenChunk = 512;
 
 /// y[n] = scale * table[tokens[n]]   (y [N,C], table [V,C] in any weight format)
@@ -32,16 +33,16 @@ struct EmbeddingBwdArgs {
   double scale = 1;
 };
 
-/// y = x * rstd * (w + weight_offset), rstd = 1 / sqrt(mean(x^2) + eps) per row   (x, y [M,C]; rstd [M,1] stat; w [1,C]
-/// any of f32, bf16, f16 or the compute type; rstd may be empty when no backward follows)
+/// y = x * rstd * (w + weight_offset), rstd = 1 / sqrt(mean(x^2) + eps) per row   (x, y [M,C]; rstd [M,1]
+/// stat; w [1,C] any of f32, bf16, f16 or the compute type; rstd may be empty when no backward follows)
 struct RmsNormArgs {
   static constexpr auto op_name = "rms_norm";
   TensorView y, rstd, x, w;
   double eps;
   double weight_offset = 0;
 };
-/// dx (+)= gradient of rms_norm; dw (optional, [1,C] stat) += sum over rows in index order, chunks of kTokenChunk.
-/// dx may be dy.
+/// dx (+)= gradient of rms_norm; dw (optional, [1,C] stat) += sum over rows in index order, chunks of
+/// kTokenChunk. dx may be dy.
 struct RmsNormBwdArgs {
   static constexpr auto op_name = "rms_norm_bwd";
   TensorView dx, dw, dy, x, w, rstd;
@@ -58,7 +59,8 @@ struct LinearArgs {
   const Weight* w;
   TensorView bias, residual, low, lora_b;
 };
-/// dx (+)= sum_i dy[i] W_i + dlow A, one sum over all i in f32   (dx [N,in]; dy[i] [N,out_i]; dlow [N,R]; lora_a [R,in])
+/// dx (+)= sum_i dy[i] W_i + dlow A, one sum over all i in f32   (dx [N,in]; dy[i] [N,out_i]; dlow [N,R];
+/// lora_a [R,in])
 struct LinearDxArgs {
   static constexpr auto op_name = "linear_dx";
   TensorView dx;
@@ -68,7 +70,8 @@ struct LinearDxArgs {
   const Weight* w[3];
   TensorView dlow, lora_a;
 };
-/// dw += scale * dy^T x, tokens in chunks of kTokenChunk added in order   (dw [out,in] stat; dy [N,out]; x [N,in])
+/// dw += scale * dy^T x, tokens in chunks of kTokenChunk added in order   (dw [out,in] stat; dy [N,out]; x
+/// [N,in])
 struct TokenSumArgs {
   static constexpr auto op_name = "token_sum";
   TensorView dw, dy, x;
@@ -80,8 +83,8 @@ struct ColumnSumArgs {
   TensorView db, dy;
 };
 
-/// Inverted dropout: y = x * keep / (1 - p) with keep drawn from (key, row id, position, channel); y may be x.
-/// accumulate: y += instead (the backward).
+/// Inverted dropout: y = x * keep / (1 - p) with keep drawn from (key, row id, position, channel); y may be
+/// x. accumulate: y += instead (the backward).
 struct DropoutArgs {
   static constexpr auto op_name = "dropout";
   TensorView y, x;
@@ -91,8 +94,9 @@ struct DropoutArgs {
   bool accumulate = false;
 };
 
-/// Rotary embedding on the first rotary_dim elements of each head, by table rows cos/sin [positions, rotary_dim/2] f32.
-/// sign +1 forward, -1 backward. y may be x. Pairs are (j, j + rotary_dim/2), or (2j, 2j+1) if interleaved.
+/// Rotary embedding on the first rotary_dim elements of each head, by table rows cos/sin [positions,
+/// rotary_dim/2] f32. sign +1 forward, -1 backward. y may be x. Pairs are (j, j + rotary_dim/2), or (2j,
+/// 2j+1) if interleaved.
 struct RopeArgs {
   static constexpr auto op_name = "rope";
   TensorView y, x, cos, sin;
@@ -108,8 +112,8 @@ struct Heads {
 
 /// Causal attention over ragged rows; head h of q attends head h / (q / kv) of k and v. See RowSpan.
 /// o, q [N, heads.q*dim]; k, v [keys, heads.kv*dim]; lse [N, heads.q] stat, empty if no backward follows.
-/// scores = scale * q.k, then softcap * tanh(scores / softcap) if softcap > 0; window > 0: a query sees only the last
-/// `window` positions, itself included.
+/// scores = scale * q.k, then softcap * tanh(scores / softcap) if softcap > 0; window > 0: a query sees only
+/// the last `window` positions, itself included.
 struct AttentionArgs {
   static constexpr auto op_name = "attention";
   TensorView o, lse, q, k, v;
@@ -169,8 +173,9 @@ struct CastArgs {
 
 /// Cross-entropy of logits z = softcap(logit_scale * logits) [M,V] against target[M]:
 ///   row_loss[i] = logsumexp(z_i) - z_i[target_i];   loss_sum += row_loss in index order (sum type)
-///   dlogits = grad_scale * d row_loss / d logits (compute type), may lie over logits row by row (same start, any
-///   stride that fits); absent for evaluation.   correct += rows whose largest logit is the target's; may be null.
+///   dlogits = grad_scale * d row_loss / d logits (compute type), may lie over logits row by row (same start,
+///   any stride that fits); absent for evaluation.   correct += rows whose largest logit is the target's; may
+///   be null.
 /// logits f32 (or the reference type); row_loss [M,1] sum type.
 struct CrossEntropyArgs {
   static constexpr auto op_name = "cross_entropy";
@@ -186,7 +191,8 @@ struct SquareSumArgs {
   static constexpr auto op_name = "square_sum";
   TensorView sum, g;
 };
-/// PyTorch's AdamW, one step t >= 1, all f32: g' = grad_scale * g; p -= lr*weight_decay*p; m, v moments; bias-corrected.
+/// PyTorch's AdamW, one step t >= 1, all f32: g' = grad_scale * g; p -= lr*weight_decay*p; m, v moments;
+/// bias-corrected.
 struct AdamWArgs {
   static constexpr auto op_name = "adamw";
   TensorView p, g, m, v;

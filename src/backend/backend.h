@@ -1,7 +1,7 @@
 #pragma once
-// Dispatch: each backend keeps, per op, an ordered list of kernels, fastest first, the portable one last. The first
-// that does not reject the arguments runs. Choice depends on the arguments (and the instruction set, fixed at start)
-// only, so a recomputation runs the same kernel and gets the same bits.
+// Dispatch: each backend keeps, per op, an ordered list of kernels, fastest first, the portable one last. The
+// first that does not reject the arguments runs. Choice depends on the arguments (and the instruction set,
+// fixed at start) only, so a recomputation runs the same kernel and gets the same bits.
 #include <span>
 #include <string>
 
@@ -29,8 +29,8 @@ struct KernelContext {
 template <class Args>
 struct Kernel {
   const char* name;
-  /// Null function or null result: this kernel can run these arguments; else the reason why not. Must look at shapes,
-  /// types and the instruction set only, never at data, and must not allocate.
+  /// Null function or null result: this kernel can run these arguments; else the reason why not. Must look at
+  /// shapes, types and the instruction set only, never at data, and must not allocate.
   const char* (*reject)(const Args&);
   size_t (*workspace_bytes)(const Args&, int threads);  ///< null: none
   void (*run)(const Args&, const KernelContext&);

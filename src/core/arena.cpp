@@ -32,7 +32,8 @@ Arena::Arena() : capacity_(std::numeric_limits<size_t>::max() / 4) {}
 Arena::Arena(size_t capacity) : capacity_(round_up(std::max<size_t>(capacity, kAlignment))) {
   void* p = mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED)
-    throw Error(ErrorKind::resource, fmt::format("cannot reserve {} bytes for the step: {}", capacity_, errno_text(errno)),
+    throw Error(ErrorKind::resource,
+                fmt::format("cannot reserve {} bytes for the step: {}", capacity_, errno_text(errno)),
                 "step arena", "use smaller batches, or gradient_checkpointing: true");
   memory_ = static_cast<std::byte*>(p);
   ASAN_POISON_MEMORY_REGION(memory_, capacity_);
@@ -57,8 +58,8 @@ size_t Arena::reserve(size_t bytes, const char* name) {
   const size_t n = round_up(bytes);
   if (n > capacity_ - top_ - bottom_)
     throw Error(ErrorKind::resource,
-                fmt::format("the step arena of {} bytes is full: {} needs {} bytes, {} are left", capacity_, name, n,
-                            capacity_ - top_ - bottom_),
+                fmt::format("the step arena of {} bytes is full: {} needs {} bytes, {} are left", capacity_,
+                            name, n, capacity_ - top_ - bottom_),
                 name, "use smaller batches, or gradient_checkpointing: true");
   if (bottom_ + top_ + n > high_water_) {
     high_water_ = bottom_ + top_ + n;

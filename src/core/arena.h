@@ -9,9 +9,10 @@ namespace lorikeet {
 
 /// The memory of one training step: two stacks in one region.
 ///
-/// Saved tensors grow from the bottom, scratch from the top; both are rewound to marks. A dry arena has no memory and
-/// only counts, so the same code that runs a step plans it to the byte. Allocations are 64-byte aligned and named; a
-/// full arena throws Error(resource) with the name, the shape and the bytes that are missing.
+/// Saved tensors grow from the bottom, scratch from the top; both are rewound to marks. A dry arena has no
+/// memory and only counts, so the same code that runs a step plans it to the byte. Allocations are 64-byte
+/// aligned and named; a full arena throws Error(resource) with the name, the shape and the bytes that are
+/// missing.
 class Arena {
  public:
   static Arena dry() { return Arena(); }

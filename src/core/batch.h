@@ -6,13 +6,14 @@ namespace lorikeet {
 
 /// One row (sequence) of a micro-batch inside tensors whose rows lie end to end: `q_count` query tokens from
 /// `q_begin`, attending `k_count` key/value positions from `k_begin`. Query i of the row is at position
-/// k_count - q_count + i among the keys and sees the keys up to itself. In training both ranges are equal; with a KV
-/// cache the keys lie in the cache and outnumber the queries.
+/// k_count - q_count + i among the keys and sees the keys up to itself. In training both ranges are equal;
+/// with a KV cache the keys lie in the cache and outnumber the queries.
 struct RowSpan {
   int32_t q_begin = 0, q_count = 0, k_begin = 0, k_count = 0;
 };
 
-/// A micro-batch: N tokens of several rows end to end, never padded. Plain views of host memory that outlives the step.
+/// A micro-batch: N tokens of several rows end to end, never padded. Plain views of host memory that outlives
+/// the step.
 struct MicroBatch {
   std::span<const int32_t> tokens;     ///< [N] input ids
   std::span<const int32_t> positions;  ///< [N] position of each token in its row

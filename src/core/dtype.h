@@ -1,6 +1,6 @@
 #pragma once
-// Element types. f64 and c128 exist for the reference backend: whole-model gradients by complex step run the same
-// code in them.
+// Element types. f64 and c128 exist for the reference backend: whole-model gradients by complex step run the
+// same code in them.
 #include <complex>
 #include <cstddef>
 #include <cstdint>
@@ -46,8 +46,8 @@ struct DTypeOf<Complex> {
   static constexpr DType value = DType::c128;
 };
 
-/// Type of statistics, gradients and optimizer state beside activations of type `d`: f32 for the 16- and 32-bit
-/// types, else `d` itself.
+/// Type of statistics, gradients and optimizer state beside activations of type `d`: f32 for the 16- and
+/// 32-bit types, else `d` itself.
 constexpr DType stat_dtype(DType d) { return d == DType::f64 || d == DType::c128 ? d : DType::f32; }
 
 /// Type in which a loss is summed: c128 stays, everything else sums in f64.

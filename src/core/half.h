@@ -1,6 +1,6 @@
 #pragma once
-// The two 16-bit floating-point storage types. Conversions are exact or round to nearest even, on every machine
-// alike; arithmetic happens in float.
+// The two 16-bit floating-point storage types. Conversions are exact or round to nearest even, on every
+// machine alike; arithmetic happens in float.
 #include <bit>
 #include <cstdint>
 

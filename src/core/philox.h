@@ -1,7 +1,7 @@
 #pragma once
-// Counter-based random numbers (Philox 4x32-10): the n-th number of a stream is a function of (key, n) alone, so
-// threads, splitting and resuming cannot change a draw.
-// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+// Counter-based random numbers (Philox 4x32-10): the n-th number of a stream is a function of (key, n) alone,
+// so threads, splitting and resuming cannot change a draw. Source: Salmon et al., "Parallel random numbers:
+// as easy as 1, 2, 3", SC 2011.
 #include <array>
 #include <cmath>
 #include <cstdint>

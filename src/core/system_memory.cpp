@@ -43,7 +43,8 @@ uint64_t cgroup_room() {
     std::string path = line.substr(3);
     for (;;) {
       const std::string folder = "/sys/fs/cgroup" + (path == "/" ? std::string() : path);
-      least = std::min(least, room(read_number(folder + "/memory.max"), read_number(folder + "/memory.current")));
+      least =
+          std::min(least, room(read_number(folder + "/memory.max"), read_number(folder + "/memory.current")));
       if (path.empty() || path == "/") break;
       path = path.substr(0, path.find_last_of('/'));
     }

@@ -13,8 +13,8 @@ struct Shape {
 };
 
 /// A matrix somebody else owns: pointer, shape, row stride (in elements) and element type. Copied freely.
-/// A vector [C] is a matrix [1,C]. An empty view (no rows) means "absent" or "not wanted". On a dry run (planning)
-/// `data` is null and only the shape counts.
+/// A vector [C] is a matrix [1,C]. An empty view (no rows) means "absent" or "not wanted". On a dry run
+/// (planning) `data` is null and only the shape counts.
 struct TensorView {
   void* data = nullptr;
   int64_t rows = 0, cols = 0, stride = 0;

@@ -18,7 +18,8 @@ namespace lorikeet {
 
 namespace {
 
-// Spinning covers the gaps between the ops of a step; longer pauses (loading, evaluation on one thread) sleep.
+// Spinning covers the gaps between the ops of a step; longer pauses (loading, evaluation on one thread)
+// sleep.
 constexpr int kSpins = 4000;
 // With fewer CPUs than runnable threads a spinning waiter would hold the CPU that its partner needs.
 constexpr int kSpinsBeforeYield = 200;
@@ -43,8 +44,8 @@ void wait_for_change(const std::atomic<T>& value, T old) {
 }  // namespace
 
 struct alignas(64) ThreadPool::State {
-  alignas(64) std::atomic<uint32_t> round{0};   // a new value starts the workers
-  alignas(64) std::atomic<int64_t> next{0};     // next item to hand out
+  alignas(64) std::atomic<uint32_t> round{0};     // a new value starts the workers
+  alignas(64) std::atomic<int64_t> next{0};       // next item to hand out
   alignas(64) std::atomic<uint32_t> finished{0};  // workers done with this round
   int64_t count = 0;
   Call call = nullptr;
@@ -81,7 +82,8 @@ ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()), size_(s
   try {
     for (int i = 1; i < size_; ++i) state_->workers.emplace_back([s = state_.get(), i] { s->work(i); });
   } catch (const std::system_error& e) {
-    throw Error(ErrorKind::resource, fmt::format("cannot start {} threads: {}", size_, e.what()), "", "--threads 1");
+    throw Error(ErrorKind::resource, fmt::format("cannot start {} threads: {}", size_, e.what()), "",
+                "--threads 1");
   }
 }
 
@@ -108,7 +110,8 @@ void ThreadPool::run(int64_t n, Call call, const void* context) {
   s.round.notify_all();
   s.drain(0);
   const auto workers = static_cast<uint32_t>(size_ - 1);
-  for (uint32_t done; (done = s.finished.load(std::memory_order_acquire)) != workers;) wait_for_change(s.finished, done);
+  for (uint32_t done; (done = s.finished.load(std::memory_order_acquire)) != workers;)
+    wait_for_change(s.finished, done);
   if (s.error) std::rethrow_exception(std::exchange(s.error, nullptr));
 }
 

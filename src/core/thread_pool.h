@@ -8,12 +8,13 @@ namespace lorikeet {
 
 /// Persistent worker threads that share one counter of work items.
 ///
-/// Goals: a hand-off of well under a microsecond while a step is running (workers spin first, then sleep on a futex),
-/// no allocation per call, results that never depend on the number of threads (each item owns its outputs).
-/// Non-goals: nesting, several callers at once, priorities.
+/// Goals: a hand-off of well under a microsecond while a step is running (workers spin first, then sleep on a
+/// futex), no allocation per call, results that never depend on the number of threads (each item owns its
+/// outputs). Non-goals: nesting, several callers at once, priorities.
 class ThreadPool {
  public:
-  /// `threads` >= 1 counts the caller, so 1 starts no thread. Throws Error(resource) if a thread cannot start.
+  /// `threads` >= 1 counts the caller, so 1 starts no thread. Throws Error(resource) if a thread cannot
+  /// start.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -25,7 +26,8 @@ class ThreadPool {
   /// The first exception thrown by an item is rethrown here after the others have ended.
   template <class F>
   void for_each(int64_t n, const F& f) {
-    run(n, [](const void* c, int64_t item, int thread) { (*static_cast<const F*>(c))(item, thread); }, &f);
+    run(
+        n, [](const void* c, int64_t item, int thread) { (*static_cast<const F*>(c))(item, thread); }, &f);
   }
 
   /// Number of CPUs this process may run on, cgroup quota included.

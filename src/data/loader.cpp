@@ -109,7 +109,8 @@ void Loader::for_each_micro_batch(int64_t steps, const F& f) {
     // Too many orders to look through: the longest sequences together bound them all.
     std::vector<uint32_t> rows(sequences_.size());
     for (uint32_t i = 0; i < rows.size(); ++i) rows[i] = i;
-    std::stable_sort(rows.begin(), rows.end(), [&](uint32_t a, uint32_t b) { return tokens_of(a) > tokens_of(b); });
+    std::stable_sort(rows.begin(), rows.end(),
+                     [&](uint32_t a, uint32_t b) { return tokens_of(a) > tokens_of(b); });
     f(std::span(rows).first(std::min(micro, rows.size())));
     return;
   }

@@ -20,24 +20,27 @@ class WholeMatch {
     int error = 0;
     size_t offset = 0;
     const std::string whole = "(?:" + pattern + ")\\z";
-    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(whole.data()), whole.size(), PCRE2_ANCHORED, &error, &offset,
-                              nullptr));
+    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(whole.data()), whole.size(), PCRE2_ANCHORED,
+                              &error, &offset, nullptr));
     if (!code_) {
       unsigned char text[256];
       pcre2_get_error_message(error, text, sizeof text);
-      throw Error(ErrorKind::usage,
-                  fmt::format("\"{}\" is no valid regular expression: {}", pattern, reinterpret_cast<char*>(text)), key);
+      throw Error(
+          ErrorKind::usage,
+          fmt::format("\"{}\" is no valid regular expression: {}", pattern, reinterpret_cast<char*>(text)),
+          key);
     }
     match_.reset(pcre2_match_data_create_from_pattern(code_.get(), nullptr));
     limits_.reset(pcre2_match_context_create(nullptr));
     pcre2_set_match_limit(limits_.get(), 100000);
   }
   bool operator()(const std::string& path) const {
-    const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(path.data()), path.size(), 0, 0, match_.get(),
-                                  limits_.get());
+    const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(path.data()), path.size(), 0, 0,
+                                  match_.get(), limits_.get());
     if (found < 0 && found != PCRE2_ERROR_NOMATCH)
-      throw Error(ErrorKind::usage, fmt::format("the regular expression \"{}\" takes too long on \"{}\"", pattern_, path),
-                  key_, "use a simpler expression or a list of names");
+      throw Error(ErrorKind::usage,
+                  fmt::format("the regular expression \"{}\" takes too long on \"{}\"", pattern_, path), key_,
+                  "use a simpler expression or a list of names");
     return found >= 0;
   }
 
@@ -60,8 +63,10 @@ class Selection {
   Selection(const ModuleSelection& s, const char* key) {
     if (const auto* names = std::get_if<std::vector<std::string>>(&s)) {
       for (const std::string& n : *names) {
-        if (n == "all-linear") all_ = true;
-        else names_.push_back(n);
+        if (n == "all-linear")
+          all_ = true;
+        else
+          names_.push_back(n);
       }
     } else if (std::get<std::string>(s) == "all-linear") {
       all_ = true;
@@ -93,33 +98,40 @@ class Selection {
   std::set<std::string> hit_;
 };
 
-/// The number of the first path segment that is one, e.g. 3 of "model.layers.3.mlp.up_proj"; -1 if there is none.
+/// The number of the first path segment that is one, e.g. 3 of "model.layers.3.mlp.up_proj"; -1 if there is
+/// none.
 int64_t layer_number(const std::string& path) {
   for (size_t at = 0; at < path.size();) {
     const size_t end = std::min(path.find('.', at), path.size());
     const std::string segment = path.substr(at, end - at);
-    if (!segment.empty() && segment.size() < 10 && segment.find_first_not_of("0123456789") == std::string::npos)
+    if (!segment.empty() && segment.size() < 10 &&
+        segment.find_first_not_of("0123456789") == std::string::npos)
       return std::stoll(segment);
     at = end + 1;
   }
   return -1;
 }
 
-/// rank_pattern or alpha_pattern: keys are expressions anchored at the end, after any prefix that ends in a dot.
+/// rank_pattern or alpha_pattern: keys are expressions anchored at the end, after any prefix that ends in a
+/// dot.
 template <class T>
 class Pattern {
  public:
   Pattern(const std::map<std::string, T>& entries, const char* key) : key_(key) {
-    for (const auto& [name, value] : entries) entries_.push_back({name, WholeMatch("(.*\\.)?(?:" + name + ")", key), value});
+    for (const auto& [name, value] : entries)
+      entries_.push_back({name, WholeMatch("(.*\\.)?(?:" + name + ")", key), value});
   }
   T of(const std::string& path, T fallback) const {
     const Entry* hit = nullptr;
     for (const Entry& e : entries_) {
       if (!e.match(path)) continue;
       if (hit && hit->value != e.value)
-        throw Error(ErrorKind::usage,
-                    fmt::format("\"{}\" ({}) and \"{}\" ({}) both match module \"{}\"", hit->name, hit->value, e.name, e.value, path),
-                    key_, "make the patterns exclude each other: PEFT sorts them, so their order would change meaning");
+        throw Error(
+            ErrorKind::usage,
+            fmt::format("\"{}\" ({}) and \"{}\" ({}) both match module \"{}\"", hit->name, hit->value, e.name,
+                        e.value, path),
+            key_,
+            "make the patterns exclude each other: PEFT sorts them, so their order would change meaning");
       hit = &e;
     }
     return hit ? hit->value : fallback;
@@ -172,7 +184,8 @@ std::vector<Target> select_targets(const std::vector<std::string>& paths, const 
     targets.push_back(std::move(t));
   }
   if (const std::string name = wanted.first_unused(); !name.empty())
-    throw Error(ErrorKind::usage, fmt::format("target module \"{}\" matches no linear layer of this model", name),
+    throw Error(ErrorKind::usage,
+                fmt::format("target module \"{}\" matches no linear layer of this model", name),
                 "lora_target_modules", "its linear layers are: " + known_names(paths));
   if (targets.empty())
     throw Error(ErrorKind::usage, "no module gets an adapter", "lora_target_modules",

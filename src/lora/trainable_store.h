@@ -1,10 +1,10 @@
 #pragma once
 // Everything that learns: LoRA factors, and with full fine-tuning (or modules_to_save) base tensors.
 //
-// The store owns, per parameter: the f32 master (value), the gradient, the two Adam moments and, where the kernels
-// need another type or scale, the compute copy. Parameters are matrices as the kernels want them (A matrices that share
-// X stacked, ranks zero-padded to 16); the named tensors on top are what PEFT and Hugging Face files know. Padding is
-// zero and stays zero, since its gradient is zero.
+// The store owns, per parameter: the f32 master (value), the gradient, the two Adam moments and, where the
+// kernels need another type or scale, the compute copy. Parameters are matrices as the kernels want them (A
+// matrices that share X stacked, ranks zero-padded to 16); the named tensors on top are what PEFT and Hugging
+// Face files know. Padding is zero and stays zero, since its gradient is zero.
 #include <deque>
 #include <string>
 #include <string_view>
@@ -19,7 +19,7 @@ namespace lorikeet {
 enum class ParameterKind : uint8_t { lora_a, lora_b, base };
 
 struct Parameter {
-  std::string name;        ///< for messages
+  std::string name;  ///< for messages
   ParameterKind kind = ParameterKind::base;
   TensorView value, grad;  ///< stat type
   TensorView m, v;         ///< Adam moments, f32; empty without an optimizer
@@ -42,10 +42,13 @@ class TrainableStore {
   /// `compute` decides the type of the compute copies; values and gradients have stat_dtype(compute).
   explicit TrainableStore(DType compute) : compute_(compute) {}
 
-  /// `compute_in_f32`: the kernels read the master itself (norm weights and biases, which every kernel takes as f32).
-  size_t declare(std::string name, ParameterKind kind, Shape padded, double compute_scale, bool compute_in_f32 = false);
+  /// `compute_in_f32`: the kernels read the master itself (norm weights and biases, which every kernel takes
+  /// as f32).
+  size_t declare(std::string name, ParameterKind kind, Shape padded, double compute_scale,
+                 bool compute_in_f32 = false);
   void declare_tensor(NamedTensor tensor) { tensors_.push_back(std::move(tensor)); }
-  /// Throws Error(resource). `with_optimizer` adds gradients and moments; without it only values and copies exist.
+  /// Throws Error(resource). `with_optimizer` adds gradients and moments; without it only values and copies
+  /// exist.
   void allocate(bool with_optimizer, bool dry);
 
   DType compute_dtype() const { return compute_; }

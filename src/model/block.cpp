@@ -36,8 +36,8 @@ Var mlp_half(Tape& t, const ModelSpec& s, const BlockSlots& w, Var x, const Sequ
 
 }  // namespace
 
-Var decoder_block(Tape& t, const ModelSpec& spec, const BlockSlots& w, Var x, const Sequence& seq, size_t layer,
-                  TensorView out) {
+Var decoder_block(Tape& t, const ModelSpec& spec, const BlockSlots& w, Var x, const Sequence& seq,
+                  size_t layer, TensorView out) {
   const TensorView mid = t.keep(t.shape(x), "block.mid");  // outside the halves: it outlives the first
   return mlp_half(t, spec, w, attention_half(t, spec, w, x, seq, layer, mid), seq, out);
 }

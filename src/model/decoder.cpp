@@ -84,13 +84,16 @@ void Decoder::forward_backward(const MicroBatch& batch, double grad_scale, int64
     tape_.backward_to(l.mark);
     arena.rewind_bottom(l.bottom);
   }
-  if (model_.dembedding) tape_.run(EmbeddingBwdArgs{model_.dembedding, d, batch.tokens.data(), model_.spec.embedding_scale});
+  if (model_.dembedding)
+    tape_.run(EmbeddingBwdArgs{model_.dembedding, d, batch.tokens.data(), model_.spec.embedding_scale});
 }
 
-TensorView Decoder::forward(const MicroBatch& batch, const std::function<void(int64_t, TensorView)>& observe) {
+TensorView Decoder::forward(const MicroBatch& batch,
+                            const std::function<void(int64_t, TensorView)>& observe) {
   Arena& arena = tape_.arena();
   const Shape shape{batch.n(), model_.spec.hidden_size};
-  TensorView in = arena.bottom(shape, model_.compute, "hidden"), out = arena.bottom(shape, model_.compute, "hidden");
+  TensorView in = arena.bottom(shape, model_.compute, "hidden"),
+             out = arena.bottom(shape, model_.compute, "hidden");
   start(batch, in);
   tape_.set_recording(false);
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -116,8 +119,8 @@ void Decoder::evaluate(const MicroBatch& batch, const LossTotals& totals) {
   linear_cross_entropy(stream_, model_.head, x, {}, batch, 0, totals);
 }
 
-void Decoder::logits(const MicroBatch& batch, std::span<const KvCacheLayer> cache, std::span<const int32_t> cache_at,
-                     std::span<const int32_t> at, TensorView out,
+void Decoder::logits(const MicroBatch& batch, std::span<const KvCacheLayer> cache,
+                     std::span<const int32_t> cache_at, std::span<const int32_t> at, TensorView out,
                      const std::function<void(int64_t layer, TensorView hidden)>& observe) {
   tape_.arena().rewind_bottom(0);
   tape_.arena().rewind_top(0);

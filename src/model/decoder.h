@@ -13,20 +13,21 @@ class Decoder {
   /// `stream.arena` is the step arena (dry for planning); model and arena must outlive the decoder.
   Decoder(const Model& model, const Stream& stream);
 
-  /// Adds the gradients of grad_scale * (sum of token losses) to everything that learns, and the losses to `totals`.
+  /// Adds the gradients of grad_scale * (sum of token losses) to everything that learns, and the losses to
+  /// `totals`.
   ///
-  /// The topmost `kept_blocks` blocks keep their activations; the others keep only their input and are recorded again
-  /// in backward. Results are bit-identical for every `kept_blocks`. Nothing below the lowest block that learns runs
-  /// backward.
-  void forward_backward(const MicroBatch& batch, double grad_scale, int64_t kept_blocks, const DropoutKey& dropout,
-                        const LossTotals& totals);
+  /// The topmost `kept_blocks` blocks keep their activations; the others keep only their input and are
+  /// recorded again in backward. Results are bit-identical for every `kept_blocks`. Nothing below the lowest
+  /// block that learns runs backward.
+  void forward_backward(const MicroBatch& batch, double grad_scale, int64_t kept_blocks,
+                        const DropoutKey& dropout, const LossTotals& totals);
 
   /// Losses only: no gradients, no dropout, memory of two hidden states and one block.
   void evaluate(const MicroBatch& batch, const LossTotals& totals);
 
-  /// Logits [at.size(), V] of the tokens `at`. With a cache (one layer entry per block) the keys and values of this
-  /// batch are appended at rows `cache_at` first; see RowSpan for the spans. `observe`, if set, is called with the
-  /// input of each block and with the last norm's input.
+  /// Logits [at.size(), V] of the tokens `at`. With a cache (one layer entry per block) the keys and values
+  /// of this batch are appended at rows `cache_at` first; see RowSpan for the spans. `observe`, if set, is
+  /// called with the input of each block and with the last norm's input.
   void logits(const MicroBatch& batch, std::span<const KvCacheLayer> cache, std::span<const int32_t> cache_at,
               std::span<const int32_t> at, TensorView out,
               const std::function<void(int64_t layer, TensorView hidden)>& observe = {});

@@ -16,8 +16,8 @@ namespace {
 constexpr int64_t kRankMultiple = 16;  // what the kernels' K extension wants
 int64_t padded_rank(int64_t r) { return (r + kRankMultiple - 1) / kRankMultiple * kRankMultiple; }
 
-/// Binds slots to weights and parameters. Parameters get memory only after all are declared, so each binding leaves a
-/// step for afterwards.
+/// Binds slots to weights and parameters. Parameters get memory only after all are declared, so each binding
+/// leaves a step for afterwards.
 class Builder {
  public:
   Builder(WeightSource& source, const ModelOptions& options, TrainableStore& store, bool dry)
@@ -28,7 +28,9 @@ class Builder {
     for (const auto& bind : after_) bind();
     for (const auto& [path, choice] : options_.adapters)
       if (!used_.contains(path))
-        throw Error(ErrorKind::usage, fmt::format("an adapter is asked for module \"{}\", which this model does not have", path));
+        throw Error(
+            ErrorKind::usage,
+            fmt::format("an adapter is asked for module \"{}\", which this model does not have", path));
   }
 
   NormSlot norm(const std::string& path, int64_t n) {
@@ -105,7 +107,8 @@ class Builder {
       const Module& m = modules[i];
       const int64_t r = options_.adapters.at(m.path).r;
       store_.declare_tensor({m.path + ".lora_A.weight", a, s.rank_at, r, 0, m.in, {r, m.in}});
-      const size_t b = store_.declare(m.path + ".lora_B", ParameterKind::lora_b, {m.out, s.rank}, s.lora_scale);
+      const size_t b =
+          store_.declare(m.path + ".lora_B", ParameterKind::lora_b, {m.out, s.rank}, s.lora_scale);
       store_.declare_tensor({m.path + ".lora_B.weight", b, 0, m.out, 0, r, {m.out, r}});
       after_.push_back([this, b, slot = &g.slots[i]] {
         slot->lora_b = store_.parameters()[b].compute;
@@ -123,7 +126,8 @@ class Builder {
       decode_rows(from, 0, from.rows, 0, from.cols, value.as<float>(), value.stride);
       return;
     }
-    const TensorView source = from.dense_view();  // the reference types exist in tests only, over dense weights
+    const TensorView source =
+        from.dense_view();  // the reference types exist in tests only, over dense weights
     for (int64_t i = 0; i < from.rows; ++i)
       for (int64_t k = 0; k < from.cols; ++k) ref::write(value, i, k, ref::read<Complex>(source, i, k));
   }
@@ -170,13 +174,14 @@ void build_block(Builder& b, const ModelSpec& s, BlockSlots& w, int64_t layer) {
 std::vector<std::string> linear_module_paths(const ModelSpec& s) {
   std::vector<std::string> paths;
   for (int64_t i = 0; i < s.num_hidden_layers; ++i)
-    for (const std::string* p : {&s.names.q, &s.names.k, &s.names.v, &s.names.o, &s.names.gate, &s.names.up, &s.names.down})
+    for (const std::string* p :
+         {&s.names.q, &s.names.k, &s.names.v, &s.names.o, &s.names.gate, &s.names.up, &s.names.down})
       paths.push_back(layer_path(*p, i));
   return paths;
 }
 
-Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options, TrainableStore& store,
-                  bool with_optimizer, bool dry) {
+Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options,
+                  TrainableStore& store, bool with_optimizer, bool dry) {
   Model m;
   m.spec = spec;
   m.compute = options.compute;
@@ -185,7 +190,8 @@ Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOption
 
   const std::string embedding_name = spec.names.embedding + ".weight";
   m.embedding = source.matrix(embedding_name, spec.vocab_size, spec.hidden_size);
-  for (int64_t i = 0; i < spec.num_hidden_layers; ++i) build_block(b, spec, m.blocks[static_cast<size_t>(i)], i);
+  for (int64_t i = 0; i < spec.num_hidden_layers; ++i)
+    build_block(b, spec, m.blocks[static_cast<size_t>(i)], i);
   m.head.norm = b.norm(spec.names.final_norm, spec.hidden_size);
   m.head.eps = spec.rms_norm_eps;
   m.head.weight_offset = spec.norm_weight_offset;
@@ -213,13 +219,15 @@ void init_lora(TrainableStore& store, uint64_t seed, bool gaussian) {
     if (kind == ParameterKind::base) continue;
     const TensorView v = store.value_of(t);
     const Philox random(seed, stable_hash(t.name));
-    const double bound = 1 / std::sqrt(static_cast<double>(t.cols)), std_dev = 1 / static_cast<double>(t.rows);
+    const double bound = 1 / std::sqrt(static_cast<double>(t.cols)),
+                 std_dev = 1 / static_cast<double>(t.rows);
     for (int64_t i = 0; i < t.rows; ++i)
       for (int64_t k = 0; k < t.cols; ++k) {
         const auto n = static_cast<uint64_t>(i * t.cols + k);
         double x = 0;
         if (kind == ParameterKind::lora_a)
-          x = gaussian ? std_dev * random.normal(n) : bound * (2 * static_cast<double>(random.uniform(n)) - 1);
+          x = gaussian ? std_dev * random.normal(n)
+                       : bound * (2 * static_cast<double>(random.uniform(n)) - 1);
         ref::write(v, i, k, x);
       }
   }

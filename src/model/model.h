@@ -24,15 +24,16 @@ struct BlockSlots {
 struct Model {
   ModelSpec spec;
   DType compute = DType::f32;
-  Weight embedding;          ///< [V,C]
-  TensorView dembedding;     ///< gradient, only if it learns
+  Weight embedding;       ///< [V,C]
+  TensorView dembedding;  ///< gradient, only if it learns
   HeadSlot head;
   std::vector<BlockSlots> blocks;
   TensorView rope_cos, rope_sin;  ///< [positions, rotary_dim/2] f32
   Buffer rope_memory;
 };
 
-/// Where weights come from: the loader, or a test. All names are Hugging Face tensor names with ".weight" or ".bias".
+/// Where weights come from: the loader, or a test. All names are Hugging Face tensor names with ".weight" or
+/// ".bias".
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -63,11 +64,11 @@ std::vector<std::string> linear_module_paths(const ModelSpec& spec);
 /// Builds the model over `source` and declares what learns in `store`; allocates the store (dry: sizes only).
 /// `with_optimizer`: gradients and moments too. With train_base the masters are filled from `source`.
 /// Throws Error(usage) if an adapter's module path does not exist, Error(format) from the source.
-Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options, TrainableStore& store,
-                  bool with_optimizer, bool dry);
+Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options,
+                  TrainableStore& store, bool with_optimizer, bool dry);
 
-/// Draws A (Kaiming uniform with a = sqrt 5, i.e. uniform in +-1/sqrt(in); or normal with std 1/r) and zeroes B.
-/// Depends on the seed and the tensor names only.
+/// Draws A (Kaiming uniform with a = sqrt 5, i.e. uniform in +-1/sqrt(in); or normal with std 1/r) and zeroes
+/// B. Depends on the seed and the tensor names only.
 void init_lora(TrainableStore& store, uint64_t seed, bool gaussian);
 
 }  // namespace lorikeet

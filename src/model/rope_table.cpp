@@ -11,10 +11,13 @@ namespace {
 float llama3_frequency(const RopeSpec& r, float f) {
   const auto old_length = static_cast<double>(r.original_max_position_embeddings);
   const double wavelength = 2 * std::numbers::pi / static_cast<double>(f);
-  if (wavelength > old_length / r.low_freq_factor) return static_cast<float>(static_cast<double>(f) / r.factor);
+  if (wavelength > old_length / r.low_freq_factor)
+    return static_cast<float>(static_cast<double>(f) / r.factor);
   if (wavelength < old_length / r.high_freq_factor) return f;
-  const double smooth = (old_length / wavelength - r.low_freq_factor) / (r.high_freq_factor - r.low_freq_factor);
-  return static_cast<float>((1 - smooth) * static_cast<double>(f) / r.factor + smooth * static_cast<double>(f));
+  const double smooth =
+      (old_length / wavelength - r.low_freq_factor) / (r.high_freq_factor - r.low_freq_factor);
+  return static_cast<float>((1 - smooth) * static_cast<double>(f) / r.factor +
+                            smooth * static_cast<double>(f));
 }
 
 }  // namespace

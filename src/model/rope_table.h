@@ -3,7 +3,8 @@
 
 namespace lorikeet {
 
-/// Inverse frequencies [rotary_dim/2], in f32 and in the order of operations of transformers' modeling_rope_utils.
+/// Inverse frequencies [rotary_dim/2], in f32 and in the order of operations of transformers'
+/// modeling_rope_utils.
 std::vector<float> rope_inverse_frequencies(const RopeSpec& rope);
 
 /// Fills model.rope_cos and rope_sin for positions [0, positions); dry: sizes only.

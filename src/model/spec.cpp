@@ -13,13 +13,13 @@ std::string layer_path(const std::string& pattern, int64_t layer) {
 }
 
 int64_t ModelSpec::parameter_count() const {
-  int64_t linear = hidden_size * (q_size() + 2 * kv_size()) + q_size() * hidden_size +
-                   3 * hidden_size * intermediate_size;
+  int64_t linear =
+      hidden_size * (q_size() + 2 * kv_size()) + q_size() * hidden_size + 3 * hidden_size * intermediate_size;
   int64_t norms = 2 * hidden_size + (qk_norm == QkNorm::per_head ? 2 * head_dim : 0);
   int64_t biases = (qkv_bias ? q_size() + 2 * kv_size() : 0) + (o_bias ? hidden_size : 0) +
                    (mlp_bias ? 2 * intermediate_size + hidden_size : 0);
-  return num_hidden_layers * (linear + norms + biases) + vocab_size * hidden_size * (tie_word_embeddings ? 1 : 2) +
-         hidden_size;
+  return num_hidden_layers * (linear + norms + biases) +
+         vocab_size * hidden_size * (tie_word_embeddings ? 1 : 2) + hidden_size;
 }
 
 void ModelSpec::validate() const {

@@ -1,7 +1,7 @@
 #pragma once
-// Every architectural choice of a decoder as an enum or a number, read from the Hugging Face config.json by one small
-// file per family (model/arch). A new family is a new set of values; a new behaviour is one enum value and its branch
-// in model/block.cpp.
+// Every architectural choice of a decoder as an enum or a number, read from the Hugging Face config.json by
+// one small file per family (model/arch). A new family is a new set of values; a new behaviour is one enum
+// value and its branch in model/block.cpp.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -41,15 +41,16 @@ struct ModelSpec {
   Activation activation = Activation::silu;
   bool tie_word_embeddings = false;
   double embedding_scale = 1, logit_scale = 1, logit_softcap = 0, attention_softcap = 0;
-  double attention_scale = 0;        ///< of the scores
-  std::vector<int64_t> window;       ///< per layer, 0 = unlimited; empty = unlimited everywhere
+  double attention_scale = 0;   ///< of the scores
+  std::vector<int64_t> window;  ///< per layer, 0 = unlimited; empty = unlimited everywhere
   RopeSpec rope;
   ModuleNames names;
 
   int64_t q_size() const { return num_attention_heads * head_dim; }
   int64_t kv_size() const { return num_key_value_heads * head_dim; }
   int64_t parameter_count() const;
-  /// Refuses sizes that no kernel or file could hold, and combinations never tested. Throws Error naming field and value.
+  /// Refuses sizes that no kernel or file could hold, and combinations never tested. Throws Error naming
+  /// field and value.
   void validate() const;
 };
 

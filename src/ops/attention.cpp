@@ -3,7 +3,14 @@
 namespace lorikeet {
 
 Var rope(Tape& t, const AttentionSpec& spec, Var x, const Sequence& seq) {
-  const RopeArgs turn{{}, {}, seq.cos, seq.sin, seq.batch->positions.data(), spec.heads.dim, spec.rotary_dim, +1,
+  const RopeArgs turn{{},
+                      {},
+                      seq.cos,
+                      seq.sin,
+                      seq.batch->positions.data(),
+                      spec.heads.dim,
+                      spec.rotary_dim,
+                      +1,
                       spec.interleaved};
   const Var y = t.rebuilt(t.shape(x), "rope.y", t.needs_grad(x), [=](Tape& tape, TensorView out) {
     RopeArgs a = turn;
@@ -25,7 +32,8 @@ Var attention(Tape& t, const AttentionSpec& spec, Var q, Var k, Var v, const Seq
   const TensorView qv = t.value(q);
   TensorView kv = t.value(k), vv = t.value(v);
   const TensorView o = t.keep(qv.shape(), "attention.o");
-  const TensorView lse = t.recording() ? t.keep({qv.rows, spec.heads.q}, t.stat(), "attention.lse") : TensorView{};
+  const TensorView lse =
+      t.recording() ? t.keep({qv.rows, spec.heads.q}, t.stat(), "attention.lse") : TensorView{};
   if (!seq.cache.empty()) {
     const KvCacheLayer& cache = seq.cache[layer];
     t.run(ScatterRowsArgs{cache.k, kv, seq.cache_at.data()});
@@ -40,7 +48,8 @@ Var attention(Tape& t, const AttentionSpec& spec, Var q, Var k, Var v, const Seq
     const TensorView dq = tape.grad_slot(q).view, dk = tape.grad_slot(k).view, dv = tape.grad_slot(v).view;
     Tape::OpScratch scratch(tape);
     const TensorView delta = scratch.get(lse.shape(), tape.stat(), "attention.delta");
-    tape.run(AttentionBwdArgs{dq, dk, dv, delta, dout, o, lse, q1, k1, v1, rows, s.heads, s.scale, s.window, s.softcap});
+    tape.run(AttentionBwdArgs{dq, dk, dv, delta, dout, o, lse, q1, k1, v1, rows, s.heads, s.scale, s.window,
+                              s.softcap});
   });
   return y;
 }

@@ -49,20 +49,23 @@ void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView
     dispatch(stream, RmsNormArgs{normed, rstd, rows, head.norm.w, head.eps, head.weight_offset});
     dispatch(stream, LinearArgs{logits, normed, &head.w, {}, {}, {}, {}});
     const TensorView dlogits = dx ? over_logits(logits, x.dtype) : TensorView{};
-    dispatch(stream, CrossEntropyArgs{dlogits, row_loss, totals.loss_sum, logits, batch.target_id.data() + first,
-                                      totals.correct, grad_scale, head.logit_scale, head.softcap});
+    dispatch(stream,
+             CrossEntropyArgs{dlogits, row_loss, totals.loss_sum, logits, batch.target_id.data() + first,
+                              totals.correct, grad_scale, head.logit_scale, head.softcap});
     if (totals.token_losses && !stream.dry() && row_loss.dtype == DType::f64)
       std::copy_n(row_loss.as<double>(), m, totals.token_losses + first);
     if (!dx) continue;
     if (head.dw) dispatch(stream, TokenSumArgs{head.dw, dlogits, normed, 1});
     const TensorView dnormed = normed;  // the product reads only dlogits and the weight
     dispatch(stream, LinearDxArgs{dnormed, false, 1, {dlogits}, {&head.w}, {}, {}});
-    dispatch(stream, RmsNormBwdArgs{dnormed, head.norm.dw, dnormed, rows, head.norm.w, rstd, head.weight_offset, false});
+    dispatch(stream, RmsNormBwdArgs{dnormed, head.norm.dw, dnormed, rows, head.norm.w, rstd,
+                                    head.weight_offset, false});
     dispatch(stream, ScatterRowsArgs{dx, dnormed, at});
   }
 }
 
-void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::span<const int32_t> at, TensorView out) {
+void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::span<const int32_t> at,
+                 TensorView out) {
   const auto total = static_cast<int64_t>(at.size());
   for (int64_t first = 0; first < total; first += kLossChunk) {
     Scratch scratch(stream);

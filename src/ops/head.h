@@ -8,29 +8,32 @@ namespace lorikeet {
 struct HeadSlot {
   NormSlot norm;
   double eps = 0, weight_offset = 0;
-  Weight w;             ///< [V,C]
-  TensorView dw;        ///< [V,C] gradient, only if the head (or the tied embedding) learns
+  Weight w;       ///< [V,C]
+  TensorView dw;  ///< [V,C] gradient, only if the head (or the tied embedding) learns
   double logit_scale = 1, softcap = 0;
 };
 
 /// What a pass over labelled positions adds up.
 struct LossTotals {
-  TensorView loss_sum;          ///< [1,1] sum type
-  int64_t* correct = nullptr;   ///< optional: argmax hits
+  TensorView loss_sum;             ///< [1,1] sum type
+  int64_t* correct = nullptr;      ///< optional: argmax hits
   double* token_losses = nullptr;  ///< optional: one loss per target, in order
 };
 
-/// Labelled positions whose logits exist at one time. Fixed, because the gradient of a learning head adds chunk by chunk.
+/// Labelled positions whose logits exist at one time. Fixed, because the gradient of a learning head adds
+/// chunk by chunk.
 constexpr int64_t kLossChunk = 256;
 
-/// Final norm, logits, cross-entropy and their gradients in one go, a chunk of labelled positions at a time: the whole
-/// logits never exist, and positions without a label cost nothing.
+/// Final norm, logits, cross-entropy and their gradients in one go, a chunk of labelled positions at a time:
+/// the whole logits never exist, and positions without a label cost nothing.
 ///
 /// x [N,C] last hidden state. dx [N,C] (optional) is set to grad_scale * d loss_sum / dx. Adds to `totals`.
 void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView x, TensorView dx,
                           const MicroBatch& batch, double grad_scale, const LossTotals& totals);
 
-/// Logits of the given rows of x: out[i] = softcap(logit_scale * head(norm(x[at[i]]))), f32 (or the reference type).
-void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::span<const int32_t> at, TensorView out);
+/// Logits of the given rows of x: out[i] = softcap(logit_scale * head(norm(x[at[i]]))), f32 (or the reference
+/// type).
+void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::span<const int32_t> at,
+                 TensorView out);
 
 }  // namespace lorikeet

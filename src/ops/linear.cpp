@@ -37,7 +37,8 @@ void low_rank_forward(Tape& t, const LinearGroup& g, TensorView low, TensorView 
   }
 }
 
-void slot_forward(Tape& t, const LinearSlot& s, TensorView y, TensorView x, TensorView low, TensorView residual) {
+void slot_forward(Tape& t, const LinearSlot& s, TensorView y, TensorView x, TensorView low,
+                  TensorView residual) {
   LinearArgs a{y, x, &s.w, s.bias, residual, {}, {}};
   if (s.lora_b) {
     a.low = low.columns(s.rank_at, s.rank);
@@ -46,9 +47,10 @@ void slot_forward(Tape& t, const LinearSlot& s, TensorView y, TensorView x, Tens
   t.run(a);
 }
 
-/// The adapter's part of backward when each slot drew its own mask: dA from the masked x, dX through the mask.
-void low_rank_backward_with_dropout(Tape& t, const LinearGroup& g, TensorView dlow, TensorView x, TensorView dx,
-                                    const Sequence& seq) {
+/// The adapter's part of backward when each slot drew its own mask: dA from the masked x, dX through the
+/// mask.
+void low_rank_backward_with_dropout(Tape& t, const LinearGroup& g, TensorView dlow, TensorView x,
+                                    TensorView dx, const Sequence& seq) {
   for (int i = 0; i < g.count; ++i) {
     const LinearSlot& s = g.slots[i];
     if (!s.lora_b) continue;

@@ -12,8 +12,9 @@ Var rms_norm(Tape& t, Var x, const NormSlot& norm, double eps, double weight_off
   t.on_backward(y, [=, n = &norm](Tape& tape) {
     const TensorView xv = tape.value(x);
     const Tape::Slot dx = tape.needs_grad(x) ? tape.grad_slot(x) : Tape::Slot{};
-    tape.run(RmsNormBwdArgs{dx.view ? dx.view.reshaped(group) : TensorView{}, n->dw, tape.grad(y).reshaped(group),
-                            xv.reshaped(group), n->w, rstd, weight_offset, dx.accumulate});
+    tape.run(RmsNormBwdArgs{dx.view ? dx.view.reshaped(group) : TensorView{}, n->dw,
+                            tape.grad(y).reshaped(group), xv.reshaped(group), n->w, rstd, weight_offset,
+                            dx.accumulate});
   });
   return y;
 }

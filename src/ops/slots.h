@@ -8,18 +8,21 @@ namespace lorikeet {
 
 /// One linear layer: frozen (or learning) weight, optional bias, optional adapter.
 struct LinearSlot {
-  Weight w;                  ///< [out,in]
-  TensorView bias;           ///< [1,out], optional
-  TensorView dw, dbias;      ///< gradients, only if the base matrix / bias learns
-  TensorView lora_b;         ///< s*B [out,rank] in the compute type; empty without adapter
-  TensorView dlora_b;        ///< [out,rank] gradient of B
-  double lora_scale = 1;     ///< s
+  Weight w;                       ///< [out,in]
+  TensorView bias;                ///< [1,out], optional
+  TensorView dw, dbias;           ///< gradients, only if the base matrix / bias learns
+  TensorView lora_b;              ///< s*B [out,rank] in the compute type; empty without adapter
+  TensorView dlora_b;             ///< [out,rank] gradient of B
+  double lora_scale = 1;          ///< s
   int64_t rank_at = 0, rank = 0;  ///< rows of the group's stacked A that belong to this slot; padded to 16
   uint64_t dropout_stream = 0;    ///< names the module in the dropout key
-  bool learns() const { return static_cast<bool>(lora_b) || static_cast<bool>(dw) || static_cast<bool>(dbias); }
+  bool learns() const {
+    return static_cast<bool>(lora_b) || static_cast<bool>(dw) || static_cast<bool>(dbias);
+  }
 };
 
-/// One to three linear layers that read the same X (q/k/v, gate/up; or a single one). Their A matrices are stacked.
+/// One to three linear layers that read the same X (q/k/v, gate/up; or a single one). Their A matrices are
+/// stacked.
 struct LinearGroup {
   LinearSlot slots[3];
   int count = 1;
@@ -51,9 +54,10 @@ struct KvCacheLayer {
 };
 struct Sequence {
   const MicroBatch* batch = nullptr;
-  TensorView cos, sin;                 ///< rope tables [positions, rotary_dim/2] f32
-  std::span<const int32_t> cache_at;   ///< [N] row of the KV cache where each token's key goes; empty without cache
-  std::span<const KvCacheLayer> cache; ///< one per layer; empty without cache
+  TensorView cos, sin;  ///< rope tables [positions, rotary_dim/2] f32
+  std::span<const int32_t>
+      cache_at;  ///< [N] row of the KV cache where each token's key goes; empty without cache
+  std::span<const KvCacheLayer> cache;  ///< one per layer; empty without cache
   DropoutKey dropout;
 };
 

@@ -13,7 +13,8 @@ std::string_view trimmed(std::string_view text) {
 }
 }  // namespace
 
-ExactMatch exact_match(TextGenerator::State& model, const std::vector<CompletionCase>& cases, int64_t max_new_tokens) {
+ExactMatch exact_match(TextGenerator::State& model, const std::vector<CompletionCase>& cases,
+                       int64_t max_new_tokens) {
   std::vector<std::vector<int32_t>> prompts;
   for (const CompletionCase& c : cases) prompts.push_back(c.prompt);
   GenerationSettings settings;

@@ -12,6 +12,7 @@ struct ExactMatch {
 };
 
 /// Greedy completion of each case, compared with its reference after trimming white space.
-ExactMatch exact_match(TextGenerator::State& model, const std::vector<CompletionCase>& cases, int64_t max_new_tokens);
+ExactMatch exact_match(TextGenerator::State& model, const std::vector<CompletionCase>& cases,
+                       int64_t max_new_tokens);
 
 }  // namespace lorikeet

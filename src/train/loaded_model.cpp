@@ -46,12 +46,14 @@ LoadRequest load_request(const RunConfig& c) {
 
 namespace {
 
-LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseFormat format, ThreadPool& threads, bool dry) {
+LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseFormat format,
+                         ThreadPool& threads, bool dry) {
   if (r.method == Method::full && format != BaseFormat::dense)
-    throw Error(ErrorKind::usage, "full fine-tuning needs a dense base", "base_format", "use base_format: dense, or method: qlora");
+    throw Error(ErrorKind::usage, "full fine-tuning needs a dense base", "base_format",
+                "use base_format: dense, or method: qlora");
   if (format == BaseFormat::keep && !files.quantized())
-    throw Error(ErrorKind::usage, "base_format is keep, but the model's file holds dense weights", files.path(),
-                "use base_format: bnb_4bit to quantize while loading, or dense");
+    throw Error(ErrorKind::usage, "base_format is keep, but the model's file holds dense weights",
+                files.path(), "use base_format: bnb_4bit to quantize while loading, or dense");
   return {format, r.bnb, resolve_compute_dtype(r.compute_dtype), &threads, dry};
 }
 
@@ -86,8 +88,8 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
   Model model = build_model(files_.spec(), weights_, options, trainable_, request.train, dry);
   if (dry) return model;
   if (request.adapter)
-    load_adapter(trainable_, read_adapter_tensors(*request.adapter), *request.adapter, files_.spec().num_hidden_layers,
-                 adapter_->base_model_name_or_path);
+    load_adapter(trainable_, read_adapter_tensors(*request.adapter), *request.adapter,
+                 files_.spec().num_hidden_layers, adapter_->base_model_name_or_path);
   else if (adapter_)
     init_lora(trainable_, request.seed, request.init == LoraInit::gaussian);
   trainable_.update_compute(stream());
@@ -96,7 +98,8 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
 
 uint64_t LoadedModel::weights_bytes() const {
   // Full fine-tuning: the weights are parameters; what was read to fill them is released again.
-  const bool trains_base = !trainable_.parameters().empty() && trainable_.parameters().front().kind == ParameterKind::base;
+  const bool trains_base =
+      !trainable_.parameters().empty() && trainable_.parameters().front().kind == ParameterKind::base;
   const uint64_t held = trains_base ? 0 : static_cast<uint64_t>(weights_.bytes().total());
   return held + model_.rope_memory.size();
 }

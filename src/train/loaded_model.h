@@ -19,19 +19,21 @@ struct LoadRequest {
   BaseFormat base_format = BaseFormat::automatic;
   Bnb4Options bnb;
   ComputeDtype compute_dtype = ComputeDtype::automatic;
-  int threads = 0;                        ///< 0: every CPU this process may use
-  int64_t positions = 0;                  ///< the longest row that will run
-  bool train = false;                     ///< gradients and optimizer state too
-  std::optional<std::string> adapter;     ///< PEFT folder: its configuration and tensors
+  int threads = 0;                           ///< 0: every CPU this process may use
+  int64_t positions = 0;                     ///< the longest row that will run
+  bool train = false;                        ///< gradients and optimizer state too
+  std::optional<std::string> adapter;        ///< PEFT folder: its configuration and tensors
   std::optional<AdapterConfig> new_adapter;  ///< or: fresh factors by these settings (method lora, qlora)
-  LoraInit init = LoraInit::standard;     ///< of fresh factors: standard or gaussian
-  uint64_t seed = 42;                     ///< of fresh factors
+  LoraInit init = LoraInit::standard;        ///< of fresh factors: standard or gaussian
+  uint64_t seed = 42;                        ///< of fresh factors
 };
 
-/// The request that the keys of a run mean; fresh adapter settings from the lora_* keys if no adapter is named.
+/// The request that the keys of a run mean; fresh adapter settings from the lora_* keys if no adapter is
+/// named.
 LoadRequest load_request(const RunConfig& config);
 
-/// `automatic` resolved: lora and full take dense; qlora takes keep where the file is quantized, else bnb_4bit.
+/// `automatic` resolved: lora and full take dense; qlora takes keep where the file is quantized, else
+/// bnb_4bit.
 BaseFormat resolve_base_format(Method method, BaseFormat asked, bool file_is_quantized);
 /// `automatic` resolved: bfloat16 where the machine multiplies it natively, else float32.
 DType resolve_compute_dtype(ComputeDtype asked);

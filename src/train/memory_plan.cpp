@@ -38,7 +38,8 @@ StepBytes measure(const Model& model, Device device, ThreadPool& threads, RowLen
 
 }  // namespace
 
-StepBytes step_bytes(const Model& model, Device device, ThreadPool& threads, RowLengths rows, int64_t kept_blocks) {
+StepBytes step_bytes(const Model& model, Device device, ThreadPool& threads, RowLengths rows,
+                     int64_t kept_blocks) {
   return measure(model, device, threads, rows, [&](Decoder& d, const MicroBatch& b, const LossTotals& t) {
     d.forward_backward(b, 1, kept_blocks, {true, 0, 0}, t);
   });
@@ -49,9 +50,13 @@ StepBytes evaluation_bytes(const Model& model, Device device, ThreadPool& thread
                  [](Decoder& d, const MicroBatch& b, const LossTotals& t) { d.evaluate(b, t); });
 }
 
-int64_t most_kept_blocks(const Model& model, Device device, ThreadPool& threads, RowLengths rows, uint64_t budget) {
-  // Bytes grow with the number of kept blocks but for the step from none to one, so search from the top down by halves.
-  const auto fits = [&](int64_t kept) { return step_bytes(model, device, threads, rows, kept).total() <= budget; };
+int64_t most_kept_blocks(const Model& model, Device device, ThreadPool& threads, RowLengths rows,
+                         uint64_t budget) {
+  // Bytes grow with the number of kept blocks but for the step from none to one, so search from the top down
+  // by halves.
+  const auto fits = [&](int64_t kept) {
+    return step_bytes(model, device, threads, rows, kept).total() <= budget;
+  };
   int64_t low = 0, high = static_cast<int64_t>(model.blocks.size());
   if (fits(high)) return high;
   if (!fits(1)) return fits(0) ? 0 : -1;
@@ -64,9 +69,9 @@ int64_t most_kept_blocks(const Model& model, Device device, ThreadPool& threads,
 }
 
 uint64_t process_allowance(uint64_t vocab_size, uint64_t data_bytes, int threads) {
-  constexpr uint64_t kProgram = uint64_t{24} << 20;      // code, C++ runtime, file headers, heap slack
-  constexpr uint64_t kPerToken = 400;                    // vocabulary entry: text, hash slot, merge
-  constexpr uint64_t kPerThread = uint64_t{256} << 10;   // touched stack and allocator arena
+  constexpr uint64_t kProgram = uint64_t{24} << 20;     // code, C++ runtime, file headers, heap slack
+  constexpr uint64_t kPerToken = 400;                   // vocabulary entry: text, hash slot, merge
+  constexpr uint64_t kPerThread = uint64_t{256} << 10;  // touched stack and allocator arena
   return kProgram + kPerToken * vocab_size + data_bytes + kPerThread * static_cast<uint64_t>(threads);
 }
 

@@ -32,11 +32,13 @@ ChatTemplate named_chat_template(const std::string& name_or_file) {
   if (std::filesystem::exists(name_or_file)) return ChatTemplate(read_text_file(name_or_file), name_or_file);
   std::string names;
   for (const std::string& n : built_in_chat_template_names()) names += (names.empty() ? "" : ", ") + n;
-  throw Error(ErrorKind::usage, fmt::format("chat_template \"{}\" is neither a file nor a built-in template", name_or_file),
+  throw Error(ErrorKind::usage,
+              fmt::format("chat_template \"{}\" is neither a file nor a built-in template", name_or_file),
               "chat_template", "give a Jinja file or one of: " + names);
 }
 
-std::optional<ChatTemplate> select_chat_template(const std::optional<std::string>& key, const Tokenizer& tokenizer) {
+std::optional<ChatTemplate> select_chat_template(const std::optional<std::string>& key,
+                                                 const Tokenizer& tokenizer) {
   if (!key) {
     if (!tokenizer.chat_template()) return std::nullopt;
     return ChatTemplate(*tokenizer.chat_template(), "the model's chat template");
@@ -66,7 +68,8 @@ const ChatTemplate& TextGenerator::State::require_template() const {
 }
 
 std::vector<GeneratedText> TextGenerator::State::run(const std::vector<std::vector<int32_t>>& prompts,
-                                                     const GenerationSettings& s, const TextCallback& on_text) {
+                                                     const GenerationSettings& s,
+                                                     const TextCallback& on_text) {
   GenerateOptions o;
   o.max_new_tokens = s.max_new_tokens;
   o.sampling = {s.temperature, s.top_p, s.top_k, s.seed};
@@ -80,8 +83,8 @@ std::vector<GeneratedText> TextGenerator::State::run(const std::vector<std::vect
   const std::vector<Completion> done = generator.run(prompts, o, on_text ? on_token : TokenCallback());
   std::vector<GeneratedText> out;
   for (size_t i = 0; i < done.size(); ++i) {
-    out.push_back({tokenizer.decode(done[i].ids, /*skip_special_tokens=*/true), done[i].prompt_tokens, done[i].ids,
-                   name_of(done[i].finish_reason)});
+    out.push_back({tokenizer.decode(done[i].ids, /*skip_special_tokens=*/true), done[i].prompt_tokens,
+                   done[i].ids, name_of(done[i].finish_reason)});
     if (!on_text) continue;
     const std::string rest = streams[i].finish();
     if (!rest.empty()) on_text(i, rest);
@@ -97,15 +100,18 @@ TextGenerator& TextGenerator::operator=(TextGenerator&&) noexcept = default;
 
 const RunConfig& TextGenerator::config() const { return state_->config; }
 
-std::vector<GeneratedText> TextGenerator::complete(const std::vector<std::string>& prompts, const GenerationSettings& settings,
+std::vector<GeneratedText> TextGenerator::complete(const std::vector<std::string>& prompts,
+                                                   const GenerationSettings& settings,
                                                    const TextCallback& on_text) {
   std::vector<std::vector<int32_t>> ids;
-  for (const std::string& p : prompts) ids.push_back(state_->tokenizer.encode(p, /*add_special_tokens=*/true));
+  for (const std::string& p : prompts)
+    ids.push_back(state_->tokenizer.encode(p, /*add_special_tokens=*/true));
   return state_->run(ids, settings, on_text);
 }
 
 std::vector<GeneratedText> TextGenerator::reply(const std::vector<Conversation>& conversations,
-                                                const GenerationSettings& settings, const TextCallback& on_text) {
+                                                const GenerationSettings& settings,
+                                                const TextCallback& on_text) {
   const ChatTemplate& chat_template = state_->require_template();
   std::vector<std::vector<int32_t>> ids;
   for (const Conversation& c : conversations) {

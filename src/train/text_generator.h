@@ -19,15 +19,16 @@ struct TextGenerator::State {
 
   /// The model's template or the one that chat_template names. Throws Error(usage) if there is none.
   const ChatTemplate& require_template() const;
-  std::vector<GeneratedText> run(const std::vector<std::vector<int32_t>>& prompts, const GenerationSettings& settings,
-                                 const TextCallback& on_text);
+  std::vector<GeneratedText> run(const std::vector<std::vector<int32_t>>& prompts,
+                                 const GenerationSettings& settings, const TextCallback& on_text);
 };
 
 /// The template of a built-in name or a Jinja file. Throws Error(usage) for neither.
 ChatTemplate named_chat_template(const std::string& name_or_file);
 
 /// Source of the template to use: the key's file or built-in name, else the model's; nothing without either.
-std::optional<ChatTemplate> select_chat_template(const std::optional<std::string>& key, const Tokenizer& tokenizer);
+std::optional<ChatTemplate> select_chat_template(const std::optional<std::string>& key,
+                                                 const Tokenizer& tokenizer);
 
 /// What generation may take of memory: the limit, or what is free, less what is held already.
 uint64_t generation_budget(const RunConfig& config);

@@ -10,7 +10,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The run.yaml that belongs to an adapter folder: its own, or that of the run above a checkpoint. Empty if there is none.
+/// The run.yaml that belongs to an adapter folder: its own, or that of the run above a checkpoint. Empty if
+/// there is none.
 std::string run_yaml_of(const std::string& folder) {
   const fs::path own = fs::path(folder) / "run.yaml";
   if (fs::exists(own)) return own.string();
@@ -44,7 +45,9 @@ RunConfig config_for_use(const RunConfig& given) {
     c.recorded = trained.recorded;
   }
   if (c.model.empty())
-    throw Error(ErrorKind::usage, given.adapter ? "the adapter's folder has no run.yaml that names its base model" : "no model is given",
+    throw Error(ErrorKind::usage,
+                given.adapter ? "the adapter's folder has no run.yaml that names its base model"
+                              : "no model is given",
                 given.adapter.value_or(""), "say --model <folder or .gguf file>");
   return c;
 }
@@ -53,8 +56,10 @@ void check_fingerprint(const RunConfig& used, const ModelFiles& files) {
   if (used.allow_other_base) return;
   const auto it = used.recorded.find(kFingerprintKey);
   if (it == used.recorded.end() || it->second == files.fingerprint()) return;
-  throw Error(ErrorKind::usage, fmt::format("this adapter was trained on another base than \"{}\"", files.name()),
-              used.adapter.value_or(""), "use the base of its run.yaml, or say --allow-other-base if you know that it fits");
+  throw Error(ErrorKind::usage,
+              fmt::format("this adapter was trained on another base than \"{}\"", files.name()),
+              used.adapter.value_or(""),
+              "use the base of its run.yaml, or say --allow-other-base if you know that it fits");
 }
 
 }  // namespace lorikeet

@@ -7,9 +7,9 @@
 
 namespace lorikeet {
 
-/// `given` completed for use: with an adapter whose folder (or the folder above a checkpoint) holds a run.yaml, the keys
-/// model, method, base_format, bnb_4bit_*, compute_dtype, chat_template and system_prompt come from there unless given.
-/// Throws Error(usage) if neither the adapter nor the user names a model.
+/// `given` completed for use: with an adapter whose folder (or the folder above a checkpoint) holds a
+/// run.yaml, the keys model, method, base_format, bnb_4bit_*, compute_dtype, chat_template and system_prompt
+/// come from there unless given. Throws Error(usage) if neither the adapter nor the user names a model.
 RunConfig config_for_use(const RunConfig& given);
 
 /// Key under which run.yaml records the base model's fingerprint.

@@ -27,7 +27,9 @@ const std::vector<HostBatch>& whole() {
   return b;
 }
 
-Engine::Result run(StepSetup s, const std::vector<HostBatch>& batches = whole()) { return Engine(s).step(batches); }
+Engine::Result run(StepSetup s, const std::vector<HostBatch>& batches = whole()) {
+  return Engine(s).step(batches);
+}
 
 class EachType : public ::testing::TestWithParam<DType> {
  protected:
@@ -91,13 +93,15 @@ TEST(Accumulation, TwoMicroBatchesEqualOneToRounding) {
   EXPECT_LT(nmse(split.grads, all.grads), 1e-12);  // another order of the token sum, in f32
   StepSetup f64;
   f64.dtype = DType::f64;
-  EXPECT_LT(nmse(run(f64, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)}).grads, run(f64).grads), 1e-26);
+  EXPECT_LT(nmse(run(f64, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)}).grads, run(f64).grads),
+            1e-26);
 }
 
 TEST(Accumulation, TokenLossesDoNotDependOnTheNeighbours) {
   const auto all = run({}), split = run({}, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)});
   ASSERT_EQ(all.token_losses.size(), split.token_losses.size());
-  for (size_t i = 0; i < all.token_losses.size(); ++i) EXPECT_EQ(all.token_losses[i], split.token_losses[i]) << i;
+  for (size_t i = 0; i < all.token_losses.size(); ++i)
+    EXPECT_EQ(all.token_losses[i], split.token_losses[i]) << i;
 }
 
 TEST(Accumulation, DropoutDoesNotDependOnTheSplit) {

@@ -27,7 +27,7 @@ std::vector<Case> cases() {
   windowed.spec.logit_softcap = 3;
   windowed.spec.norm_weight_offset = 1;
   windowed.spec.activation = Activation::gelu_tanh;
-  return {{"Plain", plain}, {"QkNorm", qk_norm}, {"Biases", biases},     {"Tied", tied},
+  return {{"Plain", plain}, {"QkNorm", qk_norm},     {"Biases", biases},          {"Tied", tied},
           {"Full", full},   {"FullTied", full_tied}, {"WindowsAndCaps", windowed}};
 }
 

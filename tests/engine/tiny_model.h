@@ -12,10 +12,14 @@
 namespace lorikeet::testing {
 
 inline void set_element(const TensorView& v, int64_t r, int64_t c, Complex x) {
-  if (v.dtype == DType::f32) v.row<float>(r)[c] = static_cast<float>(x.real());
-  else if (v.dtype == DType::bf16) v.row<Bf16>(r)[c] = to_bf16(static_cast<float>(x.real()));
-  else if (v.dtype == DType::f64) v.row<double>(r)[c] = x.real();
-  else v.row<Complex>(r)[c] = x;
+  if (v.dtype == DType::f32)
+    v.row<float>(r)[c] = static_cast<float>(x.real());
+  else if (v.dtype == DType::bf16)
+    v.row<Bf16>(r)[c] = to_bf16(static_cast<float>(x.real()));
+  else if (v.dtype == DType::f64)
+    v.row<double>(r)[c] = x.real();
+  else
+    v.row<Complex>(r)[c] = x;
 }
 inline Complex get_element(const TensorView& v, int64_t r, int64_t c) {
   if (v.dtype == DType::f32) return v.row<float>(r)[c];
@@ -64,10 +68,20 @@ inline ModelSpec tiny_spec() {
   s.attention_scale = 0.4;
   s.rope.rotary_dim = 6;
   const std::string layer = "model.layers.{}.";
-  s.names = {"model.embed_tokens", "model.norm", "lm_head", layer + "input_layernorm",
-             layer + "post_attention_layernorm", layer + "self_attn.q_norm", layer + "self_attn.k_norm",
-             layer + "self_attn.q_proj", layer + "self_attn.k_proj", layer + "self_attn.v_proj",
-             layer + "self_attn.o_proj", layer + "mlp.gate_proj", layer + "mlp.up_proj", layer + "mlp.down_proj"};
+  s.names = {"model.embed_tokens",
+             "model.norm",
+             "lm_head",
+             layer + "input_layernorm",
+             layer + "post_attention_layernorm",
+             layer + "self_attn.q_norm",
+             layer + "self_attn.k_norm",
+             layer + "self_attn.q_proj",
+             layer + "self_attn.k_proj",
+             layer + "self_attn.v_proj",
+             layer + "self_attn.o_proj",
+             layer + "mlp.gate_proj",
+             layer + "mlp.up_proj",
+             layer + "mlp.down_proj"};
   return s;
 }
 
@@ -141,7 +155,8 @@ class Engine {
       RandomSource dry_source(setup_.dtype, true);
       TrainableStore dry_store(setup_.dtype);
       const Model dry_model = build_model(setup_.spec, dry_source, options(), dry_store, true, true);
-      run(dry_model, {device, &threads_, &plan}, batches, scale, TensorView(nullptr, {1, 1}, sum_dtype(setup_.dtype)), nullptr);
+      run(dry_model, {device, &threads_, &plan}, batches, scale,
+          TensorView(nullptr, {1, 1}, sum_dtype(setup_.dtype)), nullptr);
       r.planned = plan.high_water();
     }
     Arena arena(r.planned);
@@ -180,12 +195,13 @@ class Engine {
       if (++i % 5) o.adapters[path] = {3 + i % 4, 1.5};  // some modules stay without, ranks differ
     return o;
   }
-  void run(const Model& m, const Stream& stream, const std::vector<HostBatch>& batches, double scale, TensorView loss,
-           double* token_losses) {
+  void run(const Model& m, const Stream& stream, const std::vector<HostBatch>& batches, double scale,
+           TensorView loss, double* token_losses) {
     Decoder decoder(m, stream);
     for (const HostBatch& b : batches) {
       const MicroBatch mb = b.view();
-      decoder.forward_backward(mb, scale, setup_.kept, {setup_.dropout > 0, 5, 3}, {loss, nullptr, token_losses});
+      decoder.forward_backward(mb, scale, setup_.kept, {setup_.dropout > 0, 5, 3},
+                               {loss, nullptr, token_losses});
       if (token_losses) token_losses += b.target_at.size();
     }
   }

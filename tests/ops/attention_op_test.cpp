@@ -25,8 +25,9 @@ TEST_P(Attention, BackwardMatchesComplexStep) {
   Matrix dq = Matrix::zero(c().queries, 12), dk = Matrix::zero(c().keys, 6), dv = Matrix::zero(c().keys, 6),
          delta = Matrix::zero(c().queries, 4);
   run_reference(args(o.real(), lse.real(), q.real(), k.real(), v.real()));
-  run_reference(AttentionBwdArgs{dq.real(), dk.real(), dv.real(), delta.real(), seed.real(), o.real(), lse.real(), q.real(),
-                                 k.real(), v.real(), c().rows, kHeads, 0.7, c().window, c().softcap});
+  run_reference(AttentionBwdArgs{dq.real(), dk.real(), dv.real(), delta.real(), seed.real(), o.real(),
+                                 lse.real(), q.real(), k.real(), v.real(), c().rows, kHeads, 0.7, c().window,
+                                 c().softcap});
   const auto loss = [&](TensorView q1, TensorView k1, TensorView v1) {
     run_reference(args(o.complex(), lse.complex(), q1, k1, v1));
     return weighted_sum(o, seed);
@@ -50,7 +51,8 @@ TEST(AttentionWithACache, ContinuesWhereTheRowStopped) {
   Matrix q(6, 8, 1), k(6, 4, 2), v(6, 4, 3), whole = Matrix::zero(6, 8), tail = Matrix::zero(2, 8);
   const std::vector<RowSpan> all = {{0, 6, 0, 6}}, last = {{0, 2, 0, 6}};
   run_reference(AttentionArgs{whole.real(), {}, q.real(), k.real(), v.real(), all, heads, 0.5, 0, 0});
-  run_reference(AttentionArgs{tail.real(), {}, q.real().row_range(4, 2), k.real(), v.real(), last, heads, 0.5, 0, 0});
+  run_reference(
+      AttentionArgs{tail.real(), {}, q.real().row_range(4, 2), k.real(), v.real(), last, heads, 0.5, 0, 0});
   for (size_t i = 0; i < 16; ++i) EXPECT_EQ(tail[i], whole[32 + i]);
 }
 
@@ -59,8 +61,16 @@ TEST(AttentionOverRows, NeverCrossesThem) {
   Matrix q(5, 2, 1), k(5, 2, 2), v(5, 2, 3), joined = Matrix::zero(5, 2), alone = Matrix::zero(2, 2);
   const std::vector<RowSpan> both = {{0, 3, 0, 3}, {3, 2, 3, 2}}, second = {{0, 2, 0, 2}};
   run_reference(AttentionArgs{joined.real(), {}, q.real(), k.real(), v.real(), both, heads, 1, 0, 0});
-  run_reference(AttentionArgs{alone.real(), {}, q.real().row_range(3, 2), k.real().row_range(3, 2), v.real().row_range(3, 2),
-                              second, heads, 1, 0, 0});
+  run_reference(AttentionArgs{alone.real(),
+                              {},
+                              q.real().row_range(3, 2),
+                              k.real().row_range(3, 2),
+                              v.real().row_range(3, 2),
+                              second,
+                              heads,
+                              1,
+                              0,
+                              0});
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ(joined[6 + i], alone[i]);
 }
 

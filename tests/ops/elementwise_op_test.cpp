@@ -18,10 +18,12 @@ TEST(RmsNorm, OfAConstantRowIsTheSignedWeight) {
 class RmsNormBackward : public ::testing::TestWithParam<double> {};
 TEST_P(RmsNormBackward, MatchesComplexStep) {
   const double offset = GetParam(), eps = 1e-5;
-  Matrix x(kRows, kCols, 1), w(1, kCols, 2), seed(kRows, kCols, 3), y = Matrix::zero(kRows, kCols),
-      rstd = Matrix::zero(kRows, 1), dx = Matrix::zero(kRows, kCols), dw = Matrix::zero(1, kCols);
+  Matrix x(kRows, kCols, 1), w(1, kCols, 2), seed(kRows, kCols, 3),
+      y = Matrix::zero(kRows, kCols), rstd = Matrix::zero(kRows, 1), dx = Matrix::zero(kRows, kCols),
+      dw = Matrix::zero(1, kCols);
   run_reference(RmsNormArgs{y.real(), rstd.real(), x.real(), w.real(), eps, offset});
-  run_reference(RmsNormBwdArgs{dx.real(), dw.real(), seed.real(), x.real(), w.real(), rstd.real(), offset, false});
+  run_reference(
+      RmsNormBwdArgs{dx.real(), dw.real(), seed.real(), x.real(), w.real(), rstd.real(), offset, false});
   const auto loss = [&](TensorView xc, TensorView wc) {
     run_reference(RmsNormArgs{y.complex(), rstd.complex(), xc, wc, eps, offset});
     return weighted_sum(y, seed);
@@ -32,8 +34,9 @@ TEST_P(RmsNormBackward, MatchesComplexStep) {
 INSTANTIATE_TEST_SUITE_P(WithOffset, RmsNormBackward, ::testing::Values(0.0, 1.0));
 
 TEST(RmsNormBackward, AddsWhenAskedAndMayOverwriteDy) {
-  Matrix x(kRows, kCols, 1), w(1, kCols, 2), seed(kRows, kCols, 3), y = Matrix::zero(kRows, kCols),
-      rstd = Matrix::zero(kRows, 1), fresh = Matrix::zero(kRows, kCols), added(kRows, kCols, 9), before(kRows, kCols, 9);
+  Matrix x(kRows, kCols, 1), w(1, kCols, 2), seed(kRows, kCols, 3),
+      y = Matrix::zero(kRows, kCols), rstd = Matrix::zero(kRows, 1), fresh = Matrix::zero(kRows, kCols),
+      added(kRows, kCols, 9), before(kRows, kCols, 9);
   run_reference(RmsNormArgs{y.real(), rstd.real(), x.real(), w.real(), 1e-5, 0});
   run_reference(RmsNormBwdArgs{fresh.real(), {}, seed.real(), x.real(), w.real(), rstd.real(), 0, false});
   run_reference(RmsNormBwdArgs{added.real(), {}, seed.real(), x.real(), w.real(), rstd.real(), 0, true});
@@ -59,8 +62,15 @@ class Rope : public ::testing::TestWithParam<RopeCase> {
   RopeArgs args(TensorView y, TensorView x, double sign) {
     const RopeCase c = GetParam();
     const Shape table{8, c.rotary_dim / 2};
-    return {y, x, TensorView(cos_.data(), table, DType::f32), TensorView(sin_.data(), table, DType::f32), positions_.data(),
-            c.head_dim, c.rotary_dim, sign, c.interleaved};
+    return {y,
+            x,
+            TensorView(cos_.data(), table, DType::f32),
+            TensorView(sin_.data(), table, DType::f32),
+            positions_.data(),
+            c.head_dim,
+            c.rotary_dim,
+            sign,
+            c.interleaved};
   }
   std::vector<float> cos_ = std::vector<float>(64), sin_ = std::vector<float>(64);
   std::vector<int32_t> positions_ = {0, 1, 2, 0, 7};
@@ -79,20 +89,24 @@ TEST_P(Rope, TurnsPairsAndBack) {
 }
 TEST_P(Rope, BackwardMatchesComplexStep) {
   const int64_t cols = 2 * GetParam().head_dim;
-  Matrix x(kRows, cols, 1), y = Matrix::zero(kRows, cols), seed(kRows, cols, 3), dx = Matrix::zero(kRows, cols);
+  Matrix x(kRows, cols, 1), y = Matrix::zero(kRows, cols), seed(kRows, cols, 3),
+                            dx = Matrix::zero(kRows, cols);
   run_reference(args(dx.real(), seed.real(), -1));
   expect_gradient(x, dx, [&](int64_t i) {
     run_reference(args(y.complex(), x.complex(i), 1));
     return weighted_sum(y, seed);
   });
 }
-INSTANTIATE_TEST_SUITE_P(Layouts, Rope, ::testing::Values(RopeCase{6, 6, false}, RopeCase{6, 4, false}, RopeCase{6, 4, true}));
+INSTANTIATE_TEST_SUITE_P(Layouts, Rope,
+                         ::testing::Values(RopeCase{6, 6, false}, RopeCase{6, 4, false},
+                                           RopeCase{6, 4, true}));
 
 class GatedActivation : public ::testing::TestWithParam<Activation> {};
 TEST_P(GatedActivation, BackwardMatchesComplexStepAndMayOverwriteItsInputs) {
-  Matrix gate(kRows, kCols, 1, 3), up(kRows, kCols, 2), seed(kRows, kCols, 3), y = Matrix::zero(kRows, kCols),
-      dgate(kRows, kCols, 1, 3), dup(kRows, kCols, 2);
-  run_reference(GatedActivationBwdArgs{dgate.real(), dup.real(), seed.real(), dgate.real(), dup.real(), GetParam()});
+  Matrix gate(kRows, kCols, 1, 3), up(kRows, kCols, 2), seed(kRows, kCols, 3),
+      y = Matrix::zero(kRows, kCols), dgate(kRows, kCols, 1, 3), dup(kRows, kCols, 2);
+  run_reference(
+      GatedActivationBwdArgs{dgate.real(), dup.real(), seed.real(), dgate.real(), dup.real(), GetParam()});
   const auto loss = [&](TensorView g, TensorView u) {
     run_reference(GatedActivationArgs{y.complex(), g, u, GetParam()});
     return weighted_sum(y, seed);
@@ -101,7 +115,8 @@ TEST_P(GatedActivation, BackwardMatchesComplexStepAndMayOverwriteItsInputs) {
   expect_gradient(up, dup, [&](int64_t i) { return loss(gate.complex(), up.complex(i)); });
 }
 INSTANTIATE_TEST_SUITE_P(EachKind, GatedActivation,
-                         ::testing::Values(Activation::silu, Activation::gelu_tanh, Activation::gelu, Activation::relu));
+                         ::testing::Values(Activation::silu, Activation::gelu_tanh, Activation::gelu,
+                                           Activation::relu));
 
 TEST(Activation, MatchesPyTorch) {  // torch.nn.functional at x = 1.5 and -0.5, float64
   EXPECT_NEAR(ref::activate(Activation::silu, 1.5).value, 1.2263617145, 1e-9);

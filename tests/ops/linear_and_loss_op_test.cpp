@@ -8,8 +8,8 @@ namespace {
 constexpr int64_t kTokens = 5, kIn = 6, kOut = 4, kRank = 2;
 
 struct LinearParts {
-  Matrix x{kTokens, kIn, 1}, w{kOut, kIn, 2}, bias{1, kOut, 3}, residual{kTokens, kOut, 4}, low{kTokens, kRank, 5},
-      b{kOut, kRank, 6}, seed{kTokens, kOut, 7}, y = Matrix::zero(kTokens, kOut);
+  Matrix x{kTokens, kIn, 1}, w{kOut, kIn, 2}, bias{1, kOut, 3}, residual{kTokens, kOut, 4},
+      low{kTokens, kRank, 5}, b{kOut, kRank, 6}, seed{kTokens, kOut, 7}, y = Matrix::zero(kTokens, kOut);
   Complex loss(TensorView x1, TensorView w1, TensorView bias1, TensorView low1, TensorView b1) {
     const Weight weight = Weight::dense(w1);
     run_reference(LinearArgs{y.complex(), x1, &weight, bias1, residual.complex(), low1, b1});
@@ -20,12 +20,15 @@ struct LinearParts {
 TEST(Linear, AddsBiasResidualAndAdapterInOneSum) {
   LinearParts p;
   const Weight weight = Weight::dense(p.w.real());
-  run_reference(LinearArgs{p.y.real(), p.x.real(), &weight, p.bias.real(), p.residual.real(), p.low.real(), p.b.real()});
+  run_reference(LinearArgs{p.y.real(), p.x.real(), &weight, p.bias.real(), p.residual.real(), p.low.real(),
+                           p.b.real()});
   for (int64_t n = 0; n < kTokens; ++n)
     for (int64_t o = 0; o < kOut; ++o) {
       double sum = p.bias[static_cast<size_t>(o)] + p.residual[static_cast<size_t>(n * kOut + o)];
-      for (int64_t k = 0; k < kIn; ++k) sum += p.x[static_cast<size_t>(n * kIn + k)] * p.w[static_cast<size_t>(o * kIn + k)];
-      for (int64_t r = 0; r < kRank; ++r) sum += p.low[static_cast<size_t>(n * kRank + r)] * p.b[static_cast<size_t>(o * kRank + r)];
+      for (int64_t k = 0; k < kIn; ++k)
+        sum += p.x[static_cast<size_t>(n * kIn + k)] * p.w[static_cast<size_t>(o * kIn + k)];
+      for (int64_t r = 0; r < kRank; ++r)
+        sum += p.low[static_cast<size_t>(n * kRank + r)] * p.b[static_cast<size_t>(o * kRank + r)];
       EXPECT_NEAR(p.y[static_cast<size_t>(n * kOut + o)], sum, 1e-14);
     }
 }
@@ -51,10 +54,11 @@ TEST(LinearBackward, MatchesComplexStepInEveryOperand) {
 }
 
 TEST(LinearBackward, SumsAllMembersOfAGroupAndTheAdapterPart) {
-  Matrix dy1(kTokens, kOut, 1), dy2(kTokens, 3, 2), w1(kOut, kIn, 3), w2(3, kIn, 4), dlow(kTokens, kRank, 5), a(kRank, kIn, 6),
-      sum(kTokens, kIn, 7), parts(kTokens, kIn, 7);
+  Matrix dy1(kTokens, kOut, 1), dy2(kTokens, 3, 2), w1(kOut, kIn, 3), w2(3, kIn, 4), dlow(kTokens, kRank, 5),
+      a(kRank, kIn, 6), sum(kTokens, kIn, 7), parts(kTokens, kIn, 7);
   const Weight m1 = Weight::dense(w1.real()), m2 = Weight::dense(w2.real()), ma = Weight::dense(a.real());
-  run_reference(LinearDxArgs{sum.real(), true, 2, {dy1.real(), dy2.real()}, {&m1, &m2}, dlow.real(), a.real()});
+  run_reference(
+      LinearDxArgs{sum.real(), true, 2, {dy1.real(), dy2.real()}, {&m1, &m2}, dlow.real(), a.real()});
   run_reference(LinearDxArgs{parts.real(), true, 1, {dy1.real()}, {&m1}, {}, {}});
   run_reference(LinearDxArgs{parts.real(), true, 1, {dy2.real()}, {&m2}, {}, {}});
   run_reference(LinearDxArgs{parts.real(), true, 1, {dlow.real()}, {&ma}, {}, {}});
@@ -63,7 +67,8 @@ TEST(LinearBackward, SumsAllMembersOfAGroupAndTheAdapterPart) {
 
 TEST(Embedding, BackwardAddsEveryUseOfAToken) {
   const std::vector<int32_t> tokens = {2, 0, 2, 1, 2};
-  Matrix table(3, kIn, 1), dtable = Matrix::zero(3, kIn), seed(kTokens, kIn, 2), y = Matrix::zero(kTokens, kIn);
+  Matrix table(3, kIn, 1), dtable = Matrix::zero(3, kIn), seed(kTokens, kIn, 2),
+                           y = Matrix::zero(kTokens, kIn);
   run_reference(EmbeddingBwdArgs{dtable.real(), seed.real(), tokens.data(), 1.5});
   expect_gradient(table, dtable, [&](int64_t i) {
     const Weight w = Weight::dense(table.complex(i));
@@ -79,16 +84,26 @@ class CrossEntropy : public ::testing::TestWithParam<LossCase> {};
 
 TEST_P(CrossEntropy, GradientMatchesComplexStep) {
   const std::vector<int32_t> target = {0, 3, 6, 3, 1};
-  Matrix z(kTokens, 7, 1, 4), dz = Matrix::zero(kTokens, 7), row = Matrix::zero(kTokens, 1), sum = Matrix::zero(1, 1);
+  Matrix z(kTokens, 7, 1, 4), dz = Matrix::zero(kTokens, 7), row = Matrix::zero(kTokens, 1),
+                              sum = Matrix::zero(1, 1);
   run_reference(CrossEntropyArgs{dz.real(), row.real(), sum.real(), z.real(), target.data(), nullptr, 1,
                                  GetParam().logit_scale, GetParam().softcap});
   expect_gradient(z, dz, [&](int64_t i) {
-    run_reference(CrossEntropyArgs{{}, row.complex(), sum.complex(), z.complex(i), target.data(), nullptr, 1,
-                                   GetParam().logit_scale, GetParam().softcap});
+    run_reference(CrossEntropyArgs{{},
+                                   row.complex(),
+                                   sum.complex(),
+                                   z.complex(i),
+                                   target.data(),
+                                   nullptr,
+                                   1,
+                                   GetParam().logit_scale,
+                                   GetParam().softcap});
     return sum.complex_at(0) - Complex(sum[0], 0);
   });
 }
-INSTANTIATE_TEST_SUITE_P(Transforms, CrossEntropy, ::testing::Values(LossCase{1, 0}, LossCase{0.5, 0}, LossCase{1, 2}, LossCase{0.7, 3}));
+INSTANTIATE_TEST_SUITE_P(Transforms, CrossEntropy,
+                         ::testing::Values(LossCase{1, 0}, LossCase{0.5, 0}, LossCase{1, 2},
+                                           LossCase{0.7, 3}));
 
 TEST(CrossEntropy, OfEqualLogitsIsTheLogarithmOfTheVocabulary) {
   const std::vector<int32_t> target = {2, 0};
@@ -104,7 +119,8 @@ TEST(CrossEntropy, OfHugeLogitsStaysFinite) {
   Matrix z = Matrix::zero(1, 3), dz = Matrix::zero(1, 3), row = Matrix::zero(1, 1), sum = Matrix::zero(1, 1);
   z[0] = 1e4;
   z[1] = -1e4;
-  run_reference(CrossEntropyArgs{dz.real(), row.real(), sum.real(), z.real(), target.data(), nullptr, 1, 1, 0});
+  run_reference(
+      CrossEntropyArgs{dz.real(), row.real(), sum.real(), z.real(), target.data(), nullptr, 1, 1, 0});
   EXPECT_DOUBLE_EQ(sum[0], 2e4);
   EXPECT_DOUBLE_EQ(dz[0], 1);
   EXPECT_DOUBLE_EQ(dz[1], -1);

@@ -15,7 +15,8 @@ namespace lorikeet::testing {
 /// A matrix of doubles that can be seen as double or as complex.
 class Matrix {
  public:
-  Matrix(int64_t rows, int64_t cols, uint64_t seed, double scale = 1) : shape_{rows, cols}, real_(size(), 0.0), complex_(size()) {
+  Matrix(int64_t rows, int64_t cols, uint64_t seed, double scale = 1)
+      : shape_{rows, cols}, real_(size(), 0.0), complex_(size()) {
     const Philox random(seed, 1);
     for (size_t i = 0; i < size(); ++i) real_[i] = scale * (2 * random.uniform_double(i) - 1);
   }
@@ -46,8 +47,8 @@ void run_reference(const Args& args) {
   dispatch(Stream{Device::reference, &threads, &arena}, args);
 }
 
-/// Compares gradient `dx` of sum(seed * y(x)) with the complex step: `forward(step)` must run the op in complex with
-/// element `step` of x moved and return y.
+/// Compares gradient `dx` of sum(seed * y(x)) with the complex step: `forward(step)` must run the op in
+/// complex with element `step` of x moved and return y.
 inline void expect_gradient(Matrix& x, Matrix& dx, const std::function<Complex(int64_t step)>& loss) {
   double num = 0, den = 0;
   for (size_t i = 0; i < x.size(); ++i) {

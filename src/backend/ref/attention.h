@@ -14,7 +14,8 @@ Score<W> capped(W s, double softcap) {
   return {W(softcap) * t, W(1) - t * t};
 }
 
-/// Index arithmetic shared by forward and backward: query `n` (a token index) of a row sees keys [first_key, last_key].
+/// Index arithmetic shared by forward and backward: query `n` (a token index) of a row sees keys [first_key,
+/// last_key].
 struct KeyRange {
   int64_t first, last;
 };
@@ -30,7 +31,6 @@ W dot(const T* a, const T* b, int64_t n) {
   for (int64_t i = 0; i < n; ++i) sum += W(load(a[i])) * W(load(b[i]));
   return sum;
 }
-
 
 inline size_t workspace_bytes(const AttentionArgs& a, int threads) {
   return static_cast<size_t>(threads) * static_cast<size_t>(a.heads.dim) * sizeof(Complex);
@@ -100,29 +100,30 @@ void run(const AttentionBwdArgs& a, const KernelContext& c) {
         for (int64_t x = 0; x < d; ++x) store(sum[x], a.dq.row<T>(n)[h * d + x]);
       }
     });
-    c.threads.for_each(r.k_count, [&](int64_t j0, int thread) {  // dk, dv: one owner per key, its heads in order
-      W* dk = static_cast<W*>(c.workspace) + thread * 2 * d;
-      W* dv = dk + d;
-      const int64_t j = r.k_begin + j0;
-      for (int64_t g = 0; g < a.heads.kv; ++g) {
-        std::fill_n(dk, 2 * d, W{});
-        for (int64_t h = g * group; h < (g + 1) * group; ++h)
-          for (int64_t i = std::max<int64_t>(0, j0 - (r.k_count - r.q_count)); i < r.q_count; ++i) {
-            const KeyRange keys = visible_keys(r, i, a.window);
-            if (j < keys.first || j > keys.last) continue;
-            const int64_t n = r.q_begin + i;
-            const auto s = score_gradient<T, W>(a, n, h, j);
+    c.threads.for_each(
+        r.k_count, [&](int64_t j0, int thread) {  // dk, dv: one owner per key, its heads in order
+          W* dk = static_cast<W*>(c.workspace) + thread * 2 * d;
+          W* dv = dk + d;
+          const int64_t j = r.k_begin + j0;
+          for (int64_t g = 0; g < a.heads.kv; ++g) {
+            std::fill_n(dk, 2 * d, W{});
+            for (int64_t h = g * group; h < (g + 1) * group; ++h)
+              for (int64_t i = std::max<int64_t>(0, j0 - (r.k_count - r.q_count)); i < r.q_count; ++i) {
+                const KeyRange keys = visible_keys(r, i, a.window);
+                if (j < keys.first || j > keys.last) continue;
+                const int64_t n = r.q_begin + i;
+                const auto s = score_gradient<T, W>(a, n, h, j);
+                for (int64_t x = 0; x < d; ++x) {
+                  dk[x] += s.d_score * W(load(a.q.row<T>(n)[h * d + x]));
+                  dv[x] += s.probability * W(load(a.dout.row<T>(n)[h * d + x]));
+                }
+              }
             for (int64_t x = 0; x < d; ++x) {
-              dk[x] += s.d_score * W(load(a.q.row<T>(n)[h * d + x]));
-              dv[x] += s.probability * W(load(a.dout.row<T>(n)[h * d + x]));
+              store(dk[x], a.dk.row<T>(j)[g * d + x]);
+              store(dv[x], a.dv.row<T>(j)[g * d + x]);
             }
           }
-        for (int64_t x = 0; x < d; ++x) {
-          store(dk[x], a.dk.row<T>(j)[g * d + x]);
-          store(dv[x], a.dv.row<T>(j)[g * d + x]);
-        }
-      }
-    });
+        });
   }
 }
 

@@ -98,7 +98,8 @@ ActivationValue<W> activate(Activation kind, W x) {
       const W cdf = W(0.5 * (1 + std::erf(r / std::numbers::sqrt2))) + W(density) * (x - W(r));
       return {x * cdf, cdf + x * W(density)};
     }
-    case Activation::relu: return real_part(x) > 0 ? ActivationValue<W>{x, W(1)} : ActivationValue<W>{W{}, W{}};
+    case Activation::relu:
+      return real_part(x) > 0 ? ActivationValue<W>{x, W(1)} : ActivationValue<W>{W{}, W{}};
   }
   return {};
 }
@@ -108,7 +109,8 @@ void run(const GatedActivationArgs& a, const KernelContext& c) {
   using W = Wide<T>;
   c.threads.for_each(a.y.rows, [&](int64_t n, int) {
     for (int64_t k = 0; k < a.y.cols; ++k)
-      store(activate(a.activation, W(load(a.gate.row<T>(n)[k]))).value * W(load(a.up.row<T>(n)[k])), a.y.row<T>(n)[k]);
+      store(activate(a.activation, W(load(a.gate.row<T>(n)[k]))).value * W(load(a.up.row<T>(n)[k])),
+            a.y.row<T>(n)[k]);
   });
 }
 
@@ -128,8 +130,9 @@ void run(const GatedActivationBwdArgs& a, const KernelContext& c) {
 /// The random stream of one module and optimizer step, counted by (row id, position, channel).
 inline float dropout_uniform(const DropoutArgs& a, int64_t row_id, int32_t position, int64_t channel) {
   const uint64_t stream = a.stream ^ (static_cast<uint64_t>(row_id) * 0x9E3779B97F4A7C15u);
-  return Philox(a.seed, stream).uniform(static_cast<uint64_t>(position) * static_cast<uint64_t>(a.x.cols) +
-                                        static_cast<uint64_t>(channel));
+  return Philox(a.seed, stream)
+      .uniform(static_cast<uint64_t>(position) * static_cast<uint64_t>(a.x.cols) +
+               static_cast<uint64_t>(channel));
 }
 template <class T>
 void run(const DropoutArgs& a, const KernelContext& c) {
@@ -138,8 +141,9 @@ void run(const DropoutArgs& a, const KernelContext& c) {
     const RowSpan span = a.batch->rows[static_cast<size_t>(r)];
     for (int64_t n = span.q_begin; n < span.q_begin + span.q_count; ++n)
       for (int64_t k = 0; k < a.x.cols; ++k) {
-        const bool keep = dropout_uniform(a, a.batch->row_ids[static_cast<size_t>(r)],
-                                          a.batch->positions[static_cast<size_t>(n)], k) >= static_cast<float>(a.p);
+        const bool keep =
+            dropout_uniform(a, a.batch->row_ids[static_cast<size_t>(r)],
+                            a.batch->positions[static_cast<size_t>(n)], k) >= static_cast<float>(a.p);
         const W y = keep ? W(load(a.x.row<T>(n)[k])) / W(1 - a.p) : W{};
         T& out = a.y.row<T>(n)[k];
         store(a.accumulate ? W(load(out)) + y : y, out);
@@ -149,11 +153,13 @@ void run(const DropoutArgs& a, const KernelContext& c) {
 
 template <class T>
 void run(const GatherRowsArgs& a, const KernelContext& c) {
-  c.threads.for_each(a.y.rows, [&](int64_t i, int) { std::copy_n(a.x.row<T>(a.at[i]), a.y.cols, a.y.row<T>(i)); });
+  c.threads.for_each(a.y.rows,
+                     [&](int64_t i, int) { std::copy_n(a.x.row<T>(a.at[i]), a.y.cols, a.y.row<T>(i)); });
 }
 template <class T>
 void run(const ScatterRowsArgs& a, const KernelContext& c) {
-  c.threads.for_each(a.x.rows, [&](int64_t i, int) { std::copy_n(a.x.row<T>(i), a.y.cols, a.y.row<T>(a.at[i])); });
+  c.threads.for_each(a.x.rows,
+                     [&](int64_t i, int) { std::copy_n(a.x.row<T>(i), a.y.cols, a.y.row<T>(a.at[i])); });
 }
 /// All element types represent zero by zero bytes.
 inline void run_zero(const ZeroArgs& a, const KernelContext& c) {
@@ -166,8 +172,10 @@ inline void run_zero(const ZeroArgs& a, const KernelContext& c) {
 inline void run_cast(const CastArgs& a, const KernelContext& c) {
   c.threads.for_each(a.y.rows, [&](int64_t n, int) {
     for (int64_t k = 0; k < a.y.cols; ++k) {
-      if (a.y.dtype == DType::c128) write(a.y, n, k, Complex(a.scale) * read<Complex>(a.x, n, k));
-      else write(a.y, n, k, a.scale * read<double>(a.x, n, k));
+      if (a.y.dtype == DType::c128)
+        write(a.y, n, k, Complex(a.scale) * read<Complex>(a.x, n, k));
+      else
+        write(a.y, n, k, a.scale * read<double>(a.x, n, k));
     }
   });
 }

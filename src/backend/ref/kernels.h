@@ -34,8 +34,10 @@ constexpr Kernel<Args> portable(const char* name) {
   k.reject = [](const Args& a) { return reject_other_types<T>(compute_type(a)); };
   if constexpr (requires(const Args& a) { workspace_bytes(a, 1); })
     k.workspace_bytes = [](const Args& a, int threads) { return workspace_bytes(a, threads); };
-  if constexpr (std::is_same_v<Args, CrossEntropyArgs>) k.run = run_cross_entropy<T>;
-  else k.run = [](const Args& a, const KernelContext& c) { run<T>(a, c); };
+  if constexpr (std::is_same_v<Args, CrossEntropyArgs>)
+    k.run = run_cross_entropy<T>;
+  else
+    k.run = [](const Args& a, const KernelContext& c) { run<T>(a, c); };
   return k;
 }
 

@@ -24,7 +24,8 @@ inline size_t row_bytes(int64_t cols) {
 template <class W>
 struct RowScratch {
   RowScratch(void* workspace, int64_t cols, int thread)
-      : wide(reinterpret_cast<W*>(static_cast<char*>(workspace) + static_cast<size_t>(thread) * row_bytes(cols))),
+      : wide(reinterpret_cast<W*>(static_cast<char*>(workspace) +
+                                  static_cast<size_t>(thread) * row_bytes(cols))),
         narrow(reinterpret_cast<float*>(wide + cols)) {}
   W* wide;
   float* narrow;
@@ -43,7 +44,8 @@ void run(const LinearArgs& a, const KernelContext& c) {
       const T* x = a.x.row<T>(n);
       W sum{};
       for (int64_t k = 0; k < a.w->cols; ++k) sum += W(load(x[k])) * w.wide[k];
-      for (int64_t r = 0; r < a.low.cols; ++r) sum += W(load(a.low.row<T>(n)[r])) * W(load(a.lora_b.row<T>(o)[r]));
+      for (int64_t r = 0; r < a.low.cols; ++r)
+        sum += W(load(a.low.row<T>(n)[r])) * W(load(a.lora_b.row<T>(o)[r]));
       if (a.bias) sum += read<W>(a.bias, 0, o);
       if (a.residual) sum += W(load(a.residual.row<T>(n)[o]));
       write(a.y, n, o, sum);
@@ -72,7 +74,8 @@ void run(const LinearDxArgs& a, const KernelContext& c) {
         for (int64_t k = 0; k < in; ++k) sum[k] += dy * w.wide[k];
       }
     for (int64_t r = 0; r < a.dlow.cols; ++r)
-      for (int64_t k = 0; k < in; ++k) sum[k] += W(load(a.dlow.row<T>(n)[r])) * W(load(a.lora_a.row<T>(r)[k]));
+      for (int64_t k = 0; k < in; ++k)
+        sum[k] += W(load(a.dlow.row<T>(n)[r])) * W(load(a.lora_a.row<T>(r)[k]));
     T* dx = a.dx.row<T>(n);
     for (int64_t k = 0; k < in; ++k) store(a.accumulate ? W(load(dx[k])) + sum[k] : sum[k], dx[k]);
   });

@@ -1,4 +1,5 @@
-// The reference backend: every op in double and complex<double>, for gradients by complex step and as an oracle.
+// The reference backend: every op in double and complex<double>, for gradients by complex step and as an
+// oracle.
 #include "backend/ref/kernels.h"
 
 namespace lorikeet {

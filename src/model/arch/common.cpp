@@ -6,12 +6,13 @@
 namespace lorikeet {
 
 Activation read_activation(const HfConfig& c, const std::string& key) {
-  static const std::map<std::string, Activation> names = {
-      {"silu", Activation::silu}, {"swish", Activation::silu}};
+  static const std::map<std::string, Activation> names = {{"silu", Activation::silu},
+                                                          {"swish", Activation::silu}};
   const std::string name = c.string_or(key, "silu");
   const auto it = names.find(name);
   if (it == names.end())
-    throw Error(ErrorKind::unsupported, fmt::format("activation \"{}\" is not supported", name), c.field(key));
+    throw Error(ErrorKind::unsupported, fmt::format("activation \"{}\" is not supported", name),
+                c.field(key));
   return it->second;
 }
 
@@ -33,7 +34,8 @@ void read_rope(const HfConfig& c, ModelSpec& s) {
   if (type == "default") return;
   s.rope.factor = number("factor", 1);
   if (!(s.rope.factor >= 1))
-    throw Error(ErrorKind::format, fmt::format("rope scaling factor {} is below 1", s.rope.factor), c.field(key));
+    throw Error(ErrorKind::format, fmt::format("rope scaling factor {} is below 1", s.rope.factor),
+                c.field(key));
   if (type == "linear") {
     s.rope.scaling = RopeScaling::linear;
   } else if (type == "llama3") {
@@ -45,8 +47,8 @@ void read_rope(const HfConfig& c, ModelSpec& s) {
     if (!(s.rope.high_freq_factor > s.rope.low_freq_factor) || s.rope.original_max_position_embeddings < 1)
       throw Error(ErrorKind::format, "rope scaling factors are out of order", c.field(key));
   } else {
-    throw Error(ErrorKind::unsupported, fmt::format("rope scaling \"{}\" is not supported", type), c.field(key),
-                "supported: default, linear, llama3");
+    throw Error(ErrorKind::unsupported, fmt::format("rope scaling \"{}\" is not supported", type),
+                c.field(key), "supported: default, linear, llama3");
   }
 }
 

@@ -14,7 +14,9 @@ const Json* HfConfig::find(const std::string& key) const {
   return it == json_.end() || it->is_null() ? nullptr : &*it;
 }
 
-std::string HfConfig::field(const std::string& key) const { return fmt::format("{}, field \"{}\"", where_, key); }
+std::string HfConfig::field(const std::string& key) const {
+  return fmt::format("{}, field \"{}\"", where_, key);
+}
 
 bool HfConfig::has(const std::string& key) const { return find(key) != nullptr; }
 
@@ -34,7 +36,9 @@ double HfConfig::number(const std::string& key) const {
   return json_number(*v, field(key));
 }
 
-double HfConfig::number_or(const std::string& key, double fallback) const { return has(key) ? number(key) : fallback; }
+double HfConfig::number_or(const std::string& key, double fallback) const {
+  return has(key) ? number(key) : fallback;
+}
 
 bool HfConfig::boolean_or(const std::string& key, bool fallback) const {
   const Json* v = find(key);
@@ -49,15 +53,16 @@ std::string HfConfig::string_or(const std::string& key, const std::string& fallb
 Json HfConfig::object(const std::string& key) const {
   const Json* v = find(key);
   if (!v) return Json::object();
-  if (!v->is_object()) throw Error(ErrorKind::format, fmt::format("\"{}\" must be an object", key), field(key));
+  if (!v->is_object())
+    throw Error(ErrorKind::format, fmt::format("\"{}\" must be an object", key), field(key));
   return *v;
 }
 
 void HfConfig::expect(const std::string& key, const Json& only) const {
   const Json* v = find(key);
   if (v && *v != only)
-    throw Error(ErrorKind::unsupported, fmt::format("{} = {} is not supported, only {}", key, v->dump(), only.dump()),
-                field(key));
+    throw Error(ErrorKind::unsupported,
+                fmt::format("{} = {} is not supported, only {}", key, v->dump(), only.dump()), field(key));
 }
 
 std::string HfConfig::architecture() const {

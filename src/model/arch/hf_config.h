@@ -7,8 +7,8 @@
 
 namespace lorikeet {
 
-/// Typed access to a config.json. Every field that a family reads is noted, so that what nobody read and nobody knows
-/// to be harmless can be refused instead of ignored.
+/// Typed access to a config.json. Every field that a family reads is noted, so that what nobody read and
+/// nobody knows to be harmless can be refused instead of ignored.
 class HfConfig {
  public:
   /// `where` names the file in errors.

@@ -1,5 +1,5 @@
-// LLaMA 1 to 3.3 and everything that calls itself one (SmolLM, TinyLlama, Yi, ...). Names and defaults are those of
-// transformers' LlamaConfig.
+// LLaMA 1 to 3.3 and everything that calls itself one (SmolLM, TinyLlama, Yi, ...). Names and defaults are
+// those of transformers' LlamaConfig.
 #include <algorithm>
 #include <cmath>
 
@@ -27,11 +27,20 @@ ModelSpec llama_spec(const HfConfig& c) {
   c.expect("pretraining_tp", 1);
   read_rope(c, s);
   const std::string layer = "model.layers.{}.";
-  s.names = {"model.embed_tokens", "model.norm", "lm_head",
-             layer + "input_layernorm", layer + "post_attention_layernorm",
-             layer + "self_attn.q_norm", layer + "self_attn.k_norm",
-             layer + "self_attn.q_proj", layer + "self_attn.k_proj", layer + "self_attn.v_proj",
-             layer + "self_attn.o_proj", layer + "mlp.gate_proj", layer + "mlp.up_proj", layer + "mlp.down_proj"};
+  s.names = {"model.embed_tokens",
+             "model.norm",
+             "lm_head",
+             layer + "input_layernorm",
+             layer + "post_attention_layernorm",
+             layer + "self_attn.q_norm",
+             layer + "self_attn.k_norm",
+             layer + "self_attn.q_proj",
+             layer + "self_attn.k_proj",
+             layer + "self_attn.v_proj",
+             layer + "self_attn.o_proj",
+             layer + "mlp.gate_proj",
+             layer + "mlp.up_proj",
+             layer + "mlp.down_proj"};
   return s;
 }
 

@@ -26,7 +26,8 @@ ModelSpec read_model_spec(const HfConfig& config) {
     known += (known.empty() ? "" : ", ") + std::string(a.name);
   }
   throw Error(ErrorKind::unsupported, fmt::format("architecture \"{}\" is not supported", name),
-              config.field("architectures"), "use one of: " + known + "; or add one, see docs/add-an-architecture.md");
+              config.field("architectures"),
+              "use one of: " + known + "; or add one, see docs/add-an-architecture.md");
 }
 
 }  // namespace lorikeet

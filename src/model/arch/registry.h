@@ -13,8 +13,8 @@ struct Architecture {
 
 std::span<const Architecture> architectures();
 
-/// Reads a configuration. Throws Error(unsupported) for an unknown architecture, naming those that exist, or for a
-/// field value that no test covers; Error(format) for a broken file.
+/// Reads a configuration. Throws Error(unsupported) for an unknown architecture, naming those that exist, or
+/// for a field value that no test covers; Error(format) for a broken file.
 ModelSpec read_model_spec(const HfConfig& config);
 
 }  // namespace lorikeet

@@ -7,7 +7,7 @@ struct Size {
   int64_t tokens, out, in, rank;
 };
 // Multiples of everything, of nothing, single rows and columns, contractions of more than one block.
-constexpr Size kSizes[] = {{96, 128, 192, 16}, {1, 64, 576, 16},  {7, 33, 65, 16},   {50, 1, 3, 0},
+constexpr Size kSizes[] = {{96, 128, 192, 16}, {1, 64, 576, 16}, {7, 33, 65, 16},  {50, 1, 3, 0},
                            {130, 100, 37, 48}, {3, 70, 6000, 0}, {9, 20, 9001, 32}};
 
 struct Storage {

@@ -36,7 +36,11 @@ TEST(ThreadPool, MakesTheWorkOfItemsVisibleToTheCaller) {
 
 TEST(ThreadPool, RethrowsAndStaysUsable) {
   ThreadPool pool(2);
-  EXPECT_THROW(pool.for_each(10, [](int64_t i, int) { if (i == 3) throw std::runtime_error("item"); }), std::runtime_error);
+  EXPECT_THROW(pool.for_each(10,
+                             [](int64_t i, int) {
+                               if (i == 3) throw std::runtime_error("item");
+                             }),
+               std::runtime_error);
   std::atomic<int> calls = 0;
   pool.for_each(10, [&](int64_t, int) { ++calls; });
   EXPECT_EQ(calls, 10);

@@ -39,7 +39,8 @@ TEST(SelectTargets, AllLinearTakesEveryPath) { EXPECT_EQ(select({}).size(), 36u)
 TEST(SelectTargets, AListEntryMatchesWholeSegmentsAtTheEnd) {
   EXPECT_EQ(select(with(std::vector<std::string>{"q_proj", "mlp.up_proj"})).size(), 24u);
   EXPECT_EQ(select(with(std::vector<std::string>{"model.layers.3.self_attn.v_proj"})).size(), 1u);
-  EXPECT_THAT(message_of(with(std::vector<std::string>{"q_proj", "proj"})), HasSubstr("\"proj\" matches no linear layer"));
+  EXPECT_THAT(message_of(with(std::vector<std::string>{"q_proj", "proj"})),
+              HasSubstr("\"proj\" matches no linear layer"));
 }
 
 TEST(SelectTargets, AnExpressionMustMatchTheWholePath) {
@@ -49,7 +50,8 @@ TEST(SelectTargets, AnExpressionMustMatchTheWholePath) {
 }
 
 TEST(SelectTargets, ARunawayExpressionEnds) {
-  EXPECT_THAT(message_of(with(std::string("(([a-z._0-9]+)*)*x"))), ::testing::AnyOf(HasSubstr("takes too long"), HasSubstr("no module")));
+  EXPECT_THAT(message_of(with(std::string("(([a-z._0-9]+)*)*x"))),
+              ::testing::AnyOf(HasSubstr("takes too long"), HasSubstr("no module")));
 }
 
 TEST(SelectTargets, ExclusionWins) {
