@@ -38,18 +38,32 @@ const std::vector<Fixed>& fixed_fields() {
   return fields;
 }
 
+/// Starts of A and B that also subtract something from the base: the adapter is wrong on the original one.
+void check_init(const Json& value, const std::string& where) {
+  if (!value.is_string()) return;
+  const std::string& name = value.get_ref<const std::string&>();
+  for (const char* changes_base : {"pissa", "olora", "corda", "lora_ga", "loftq"})
+    if (name.starts_with(changes_base))
+      throw Error(ErrorKind::unsupported,
+                  fmt::format("init_lora_weights = \"{}\" changed the base weights", name), where,
+                  "convert it to a plain adapter: PEFT's save_pretrained with "
+                  "path_initial_model_for_weight_conversion");
+}
+
 /// Fields without meaning for a trained adapter, or for this program.
 const std::set<std::string>& harmless_fields() {
-  static const std::set<std::string> fields = {
-      "auto_mapping", "corda_config", "ensure_weight_tying", "eva_config", "inference_mode", "init_lora_weights",
-      "loftq_config", "lora_ga_config", "megatron_config", "megatron_core", "peft_version", "qalora_group_size",
-      "revision", "runtime_config"};
+  static const std::set<std::string> fields = {"auto_mapping",  "corda_config",   "ensure_weight_tying",
+                                               "eva_config",    "inference_mode", "init_lora_weights",
+                                               "loftq_config",  "lora_ga_config", "megatron_config",
+                                               "megatron_core", "peft_version",   "qalora_group_size",
+                                               "revision",      "runtime_config"};
   return fields;
 }
 
 ModuleSelection selection(const Json& v, const std::string& where) {
   if (v.is_string()) return v.get<std::string>();
-  if (!v.is_array()) throw Error(ErrorKind::format, "must be a list of names or one regular expression", where);
+  if (!v.is_array())
+    throw Error(ErrorKind::format, "must be a list of names or one regular expression", where);
   std::vector<std::string> names;
   for (const Json& n : v) names.push_back(json_string(n, where));
   return names;
@@ -71,7 +85,8 @@ int64_t positive(const Json& v, const std::string& where) {
 AdapterConfig AdapterConfig::read(const std::string& folder) {
   const std::string path = folder + "/adapter_config.json";
   if (!std::filesystem::is_directory(folder))
-    throw Error(ErrorKind::usage, fmt::format("adapter folder \"{}\" does not exist", folder), "", "give the folder that holds adapter_config.json");
+    throw Error(ErrorKind::usage, fmt::format("adapter folder \"{}\" does not exist", folder), "",
+                "give the folder that holds adapter_config.json");
   const Json json = read_json_file(path);
   if (!json.is_object()) throw Error(ErrorKind::format, "adapter_config.json must hold a JSON object", path);
   AdapterConfig c;
@@ -82,31 +97,45 @@ AdapterConfig AdapterConfig::read(const std::string& folder) {
     const std::string where = fmt::format("{}, field \"{}\"", path, key);
     if (value.is_null()) continue;
     if (key == "peft_type") has_type = true;
-    if (key == "r") c.targets.r = positive(value, where);
-    else if (key == "lora_alpha") c.targets.alpha = json_number(value, where);
-    else if (key == "lora_dropout") c.lora_dropout = json_number(value, where);
-    else if (key == "use_rslora") c.targets.use_rslora = json_bool(value, where);
-    else if (key == "target_modules") c.targets.targets = selection(value, where);
-    else if (key == "exclude_modules") c.targets.exclude = selection(value, where);
-    else if (key == "base_model_name_or_path") c.base_model_name_or_path = json_string(value, where);
+    if (key == "init_lora_weights") check_init(value, where);
+    if ((key == "rank_pattern" || key == "alpha_pattern") && !value.is_object())
+      throw Error(ErrorKind::format, "must be an object of patterns", where);
+    if (key == "r")
+      c.targets.r = positive(value, where);
+    else if (key == "lora_alpha")
+      c.targets.alpha = json_number(value, where);
+    else if (key == "lora_dropout")
+      c.lora_dropout = json_number(value, where);
+    else if (key == "use_rslora")
+      c.targets.use_rslora = json_bool(value, where);
+    else if (key == "target_modules")
+      c.targets.targets = selection(value, where);
+    else if (key == "exclude_modules")
+      c.targets.exclude = selection(value, where);
+    else if (key == "base_model_name_or_path")
+      c.base_model_name_or_path = json_string(value, where);
     else if (key == "rank_pattern") {
       for (const auto& [name, r] : value.items()) c.targets.rank_pattern[name] = positive(r, where);
     } else if (key == "alpha_pattern") {
       for (const auto& [name, a] : value.items()) c.targets.alpha_pattern[name] = json_number(a, where);
     } else if (key == "layers_to_transform") {
-      if (value.is_array()) for (const Json& n : value) c.targets.layers_to_transform.push_back(json_int(n, where));
-      else c.targets.layers_to_transform.push_back(json_int(value, where));
+      if (value.is_array())
+        for (const Json& n : value) c.targets.layers_to_transform.push_back(json_int(n, where));
+      else
+        c.targets.layers_to_transform.push_back(json_int(value, where));
     } else if (key == "modules_to_save") {
       for (const Json& n : value) c.modules_to_save.push_back(json_string(n, where));
       if (!c.modules_to_save.empty())
-        throw Error(ErrorKind::unsupported, "adapters with fully trained modules are not supported yet", where);
+        throw Error(ErrorKind::unsupported, "adapters with fully trained modules are not supported yet",
+                    where);
     } else {
       bool known = harmless_fields().contains(key);
       for (const Fixed& f : fixed_fields()) {
         if (key != f.key) continue;
         known = true;
         if (std::find(f.allowed.begin(), f.allowed.end(), value) == f.allowed.end())
-          throw Error(ErrorKind::unsupported, fmt::format("{} = {} is not supported", key, value.dump()), where);
+          throw Error(ErrorKind::unsupported, fmt::format("{} = {} is not supported", key, value.dump()),
+                      where);
       }
       if (!known) c.ignored.push_back(key);
     }
@@ -127,9 +156,11 @@ std::string AdapterConfig::to_json_text() const {
   fields["inference_mode"] = true;
   fields["init_lora_weights"] = true;
   fields["layers_pattern"] = nullptr;
-  fields["layers_to_transform"] = targets.layers_to_transform.empty() ? Json(nullptr) : Json(targets.layers_to_transform);
+  fields["layers_to_transform"] =
+      targets.layers_to_transform.empty() ? Json(nullptr) : Json(targets.layers_to_transform);
   fields["lora_alpha"] = targets.alpha == static_cast<double>(static_cast<int64_t>(targets.alpha))
-                             ? Json(static_cast<int64_t>(targets.alpha)) : Json(targets.alpha);
+                             ? Json(static_cast<int64_t>(targets.alpha))
+                             : Json(targets.alpha);
   fields["lora_bias"] = false;
   fields["lora_dropout"] = lora_dropout;
   fields["modules_to_save"] = nullptr;

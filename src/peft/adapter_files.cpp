@@ -1,6 +1,7 @@
 #include "peft/adapter_files.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -21,13 +22,23 @@ std::vector<float> to_floats(const SafetensorsTensor& t, const std::string& path
   std::vector<float> values(static_cast<size_t>(v.count()));
   for (size_t i = 0; i < values.size(); ++i) {
     switch (v.dtype) {
-      case DType::f32: values[i] = v.as<float>()[i]; break;
-      case DType::bf16: values[i] = to_float(v.as<Bf16>()[i]); break;
-      case DType::f16: values[i] = to_float(v.as<F16>()[i]); break;
+      case DType::f32:
+        values[i] = v.as<float>()[i];
+        break;
+      case DType::bf16:
+        values[i] = to_float(v.as<Bf16>()[i]);
+        break;
+      case DType::f16:
+        values[i] = to_float(v.as<F16>()[i]);
+        break;
       default:
-        throw Error(ErrorKind::unsupported, fmt::format("adapter tensor \"{}\" is {}", t.name, t.describe()), path,
-                    "adapters are float32, float16 or bfloat16");
+        throw Error(ErrorKind::unsupported, fmt::format("adapter tensor \"{}\" is {}", t.name, t.describe()),
+                    path, "adapters are float32, float16 or bfloat16");
     }
+    if (!std::isfinite(values[i]))
+      throw Error(ErrorKind::format,
+                  fmt::format("adapter tensor \"{}\" holds {} at element {}", t.name, values[i], i), path,
+                  "train the adapter again");
   }
   return values;
 }
@@ -53,13 +64,16 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 std::vector<AdapterTensor> read_adapter_tensors(const std::string& folder) {
   const std::string path = folder + "/" + kTensorFile;
   if (!std::filesystem::exists(path) && std::filesystem::exists(folder + "/adapter_model.bin"))
-    throw Error(ErrorKind::unsupported, "this adapter is stored as a Python pickle", folder + "/adapter_model.bin",
-                "save it again with safe_serialization=True");
+    throw Error(ErrorKind::unsupported, "this adapter is stored as a Python pickle",
+                folder + "/adapter_model.bin", "save it again with safe_serialization=True");
   const SafetensorsFile file = SafetensorsFile::open(path);
   std::vector<AdapterTensor> tensors;
   for (const SafetensorsTensor& t : file.tensors()) {
     if (t.name.compare(0, kPrefix.size(), kPrefix) != 0)
-      throw Error(ErrorKind::format, fmt::format("tensor \"{}\" is no PEFT adapter tensor: it does not start with \"{}\"", t.name, kPrefix), path);
+      throw Error(ErrorKind::format,
+                  fmt::format("tensor \"{}\" is no PEFT adapter tensor: it does not start with \"{}\"",
+                              t.name, kPrefix),
+                  path);
     tensors.push_back({t.name.substr(kPrefix.size()), t.shape, to_floats(t, path)});
     file.release(t);
   }
@@ -69,8 +83,9 @@ std::vector<AdapterTensor> read_adapter_tensors(const std::string& folder) {
 void load_adapter(TrainableStore& store, const std::vector<AdapterTensor>& tensors, const std::string& folder,
                   int64_t expected_blocks, const std::string& base) {
   const std::string path = folder + "/" + kTensorFile;
-  const std::string fix = base.empty() ? "use the base model that the adapter was trained on"
-                                       : fmt::format("this adapter was trained on another base: \"{}\"", base);
+  const std::string fix = base.empty()
+                              ? "use the base model that the adapter was trained on"
+                              : fmt::format("this adapter was trained on another base: \"{}\"", base);
   std::map<std::string, const AdapterTensor*> by_name;
   for (const AdapterTensor& t : tensors) by_name[t.name] = &t;
   std::vector<std::string> missing;
@@ -82,29 +97,39 @@ void load_adapter(TrainableStore& store, const std::vector<AdapterTensor>& tenso
     }
     const AdapterTensor& have = *it->second;
     if (have.shape != want.shape)
-      throw Error(ErrorKind::format, fmt::format("adapter tensor \"{}\" is {}, this model needs {}", have.name,
-                                                 shape_text(have.shape), shape_text(want.shape)), path, fix);
+      throw Error(ErrorKind::format,
+                  fmt::format("adapter tensor \"{}\" is {}, this model needs {}", have.name,
+                              shape_text(have.shape), shape_text(want.shape)),
+                  path, fix);
     const TensorView v = store.value_of(want);
-    for (int64_t r = 0; r < v.rows; ++r) std::copy_n(have.values.data() + r * v.cols, v.cols, v.row<float>(r));
+    for (int64_t r = 0; r < v.rows; ++r)
+      std::copy_n(have.values.data() + r * v.cols, v.cols, v.row<float>(r));
     by_name.erase(it);
   }
-  const std::string where = fmt::format("{} ({} blocks expected, {} found)", path, expected_blocks, blocks_named(tensors));
+  const std::string where =
+      fmt::format("{} ({} blocks expected, {} found)", path, expected_blocks, blocks_named(tensors));
   if (!by_name.empty())
-    throw Error(ErrorKind::format, fmt::format("{} of {} adapter tensors fit no layer of this model, e.g. \"{}\"", by_name.size(),
-                                               tensors.size(), by_name.begin()->first), where, fix);
+    throw Error(ErrorKind::format,
+                fmt::format("{} of {} adapter tensors fit no layer of this model, e.g. \"{}\"",
+                            by_name.size(), tensors.size(), by_name.begin()->first),
+                where, fix);
   if (!missing.empty())
-    throw Error(ErrorKind::format, fmt::format("{} of {} adapter tensors are missing, e.g. \"{}\"", missing.size(),
-                                               store.tensors().size(), missing.front()), where, fix);
+    throw Error(ErrorKind::format,
+                fmt::format("{} of {} adapter tensors are missing, e.g. \"{}\"", missing.size(),
+                            store.tensors().size(), missing.front()),
+                where, fix);
 }
 
 uint64_t write_adapter(const std::string& folder, const TrainableStore& store, const AdapterConfig& config) {
   std::vector<SafetensorsEntry> entries;
-  for (const NamedTensor& t : store.tensors()) entries.push_back({std::string(kPrefix) + t.name, SafetensorsType::f32, t.shape});
+  for (const NamedTensor& t : store.tensors())
+    entries.push_back({std::string(kPrefix) + t.name, SafetensorsType::f32, t.shape});
   SafetensorsWriter writer(folder + "/" + kTensorFile, entries);
   for (const NamedTensor& t : store.tensors()) {
     const TensorView v = store.value_of(t);
     for (int64_t r = 0; r < v.rows; ++r)
-      writer.write(std::string(kPrefix) + t.name, std::span<const float>(v.row<float>(r), static_cast<size_t>(v.cols)));
+      writer.write(std::string(kPrefix) + t.name,
+                   std::span<const float>(v.row<float>(r), static_cast<size_t>(v.cols)));
   }
   writer.commit();
   write_file_atomic(folder + "/adapter_config.json", config.to_json_text());

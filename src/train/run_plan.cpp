@@ -3,9 +3,11 @@
 
 #include "core/error.h"
 #include "core/system_memory.h"
+#include "optim/optimizer.h"
 #include "train/evaluate.h"
 #include "train/memory_plan.h"
 #include "train/run_setup.h"
+#include "train/speed_estimate.h"
 
 namespace lorikeet {
 
@@ -30,6 +32,15 @@ StepBytes largest_step(const LoadedModel& dry, ThreadPool& threads, const Shapes
     if (b.total() > most.total()) most = b;
   }
   return most;
+}
+
+/// What the optimizer's kernels need beside a step's memory, which is free by then.
+size_t optimizer_workspace(LoadedModel& dry) {
+  Arena arena = Arena::dry();
+  const Stream stream = dry.stream(&arena);
+  gradient_norm(dry.trainable(), stream);
+  adamw_step(dry.trainable(), stream, {}, 0, 1, 1);
+  return arena.high_water();
 }
 
 int64_t as_int(uint64_t bytes) { return static_cast<int64_t>(bytes); }
@@ -74,17 +85,26 @@ void RunSetup::plan() {
     evaluation = std::max(evaluation, evaluation_bytes(dry.model(), Device::cpu, threads, rows).total());
   m.kept_blocks = choose_kept_blocks(dry, shapes, threads, held);
   const StepBytes step = largest_step(dry, threads, shapes, m.kept_blocks);
-  arena_bytes = std::max<size_t>(step.total(), evaluation);
+  arena_bytes = std::max(
+      {static_cast<size_t>(step.total()), static_cast<size_t>(evaluation), optimizer_workspace(dry)});
   m.activation_bytes = as_int(step.activation);
   m.workspace_bytes = as_int(arena_bytes) - m.activation_bytes;
   m.peak_bytes = held + as_int(arena_bytes);
   m.largest_rows = static_cast<int64_t>(shapes.front().size());
   for (const int32_t n : shapes.front()) m.largest_tokens += n;
+  const double flops = measured_flops(threads, dry.compute(), files.spec());
+  const double target_share =
+      static_cast<double>(data.train.target_tokens) / static_cast<double>(data.train.tokens);
+  const auto speed = [&](int64_t kept) {
+    return estimated_tokens_per_second(flops, files.spec(), config.method == Method::full, kept,
+                                       target_share);
+  };
   for (const int64_t kept : {facts.blocks, facts.blocks / 2, int64_t{1}, int64_t{0}}) {
     if (!m.choices.empty() && m.choices.back().kept_blocks <= kept) continue;
     const uint64_t bytes = std::max(largest_step(dry, threads, shapes, kept).total(), evaluation);
-    m.choices.push_back({kept, held + as_int(bytes), 0});
+    m.choices.push_back({kept, held + as_int(bytes), speed(kept)});
   }
+  m.tokens_per_second = speed(m.kept_blocks);
   facts.adapted_modules = 0;
   for (const Parameter& p : dry.trainable().parameters())
     facts.adapted_modules += p.kind == ParameterKind::lora_b;

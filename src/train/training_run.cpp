@@ -110,6 +110,8 @@ void TrainingRun::step() {
     decoder_.forward_backward(micro, scale, setup_.facts.memory.kept_blocks, dropout, totals);
   }
   loss_ = loss_sum * scale;
+  arena_.rewind_bottom(0);  // the step's tensors are done with; the optimizer's kernels take their place
+  arena_.rewind_top(0);
   norm_ = gradient_norm(store, stream_);
   check_finite(loss_, norm_);
   rate_ = schedule_.rate(t);

@@ -1,0 +1,150 @@
+// A run that stops and goes on is the run that never stopped, to the last bit.
+#include "exact/trainer_fixture.h"
+#include "io/json.h"
+
+namespace lorikeet::testing {
+namespace {
+
+class Resume : public TrainerTest {
+ protected:
+  /// The reports of a run, without what depends on the clock.
+  std::string reports(const std::string& output) const {
+    std::string text;
+    for (const Json& entry : read_json_file(path(output) + "/trainer_state.json")["log_history"])
+      if (entry.contains("loss")) text += to_text(entry) + "\n";
+    return text;
+  }
+  /// A folder with nothing but one checkpoint of another run.
+  void copy_checkpoint(const std::string& from, const std::string& to, int64_t step) const {
+    const std::string name = "/checkpoint-" + std::to_string(step);
+    std::filesystem::create_directories(path(to));
+    std::filesystem::copy(path(from) + name, path(to) + name, std::filesystem::copy_options::recursive);
+  }
+  void expect_same_after_five(const std::function<void(RunConfig&)>& change) {
+    RunConfig whole = config("whole");
+    change(whole);
+    train(whole);
+    copy_checkpoint("whole", "resumed", 5);
+    RunConfig rest = config("resumed");
+    change(rest);
+    rest.resume_from_checkpoint = "auto";
+    RunResult result;
+    EXPECT_EQ(train(rest, &result).size(), 5U);
+    EXPECT_EQ(result.resumed_at, 5);
+    EXPECT_EQ(reports("resumed"), reports("whole"));
+    for (const char* file :
+         {"/adapter_model.safetensors", "/model.safetensors", "/checkpoint-10/training_state.safetensors"})
+      if (std::filesystem::exists(path("whole") + file)) {
+        EXPECT_EQ(read(path("resumed") + file), read(path("whole") + file)) << file;
+      }
+  }
+};
+
+TEST_F(Resume, TenStepsEqualFiveAndFive) {
+  expect_same_after_five([](RunConfig&) {});
+}
+
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithQlora) {
+  expect_same_after_five([](RunConfig& c) { c.method = Method::qlora; });
+}
+
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithAllWeights) {
+  expect_same_after_five([](RunConfig& c) {
+    c.method = Method::full;
+    c.lora_dropout = 0;
+    c.learning_rate = 1e-3;
+    c.weight_decay = 0.1;
+  });
+}
+
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithPacking) {
+  expect_same_after_five([](RunConfig& c) {
+    c.packing = true;
+    c.max_length = 24;
+    c.per_device_train_batch_size = 1;
+  });
+}
+
+TEST_F(Resume, AStoppedRunGoesOnAtTheVeryNextStep) {
+  train(config("whole"));
+  for (const int64_t at : {1, 4, 7}) {
+    const std::string output = "stopped-" + std::to_string(at);
+    RunConfig c = config(output);
+    std::atomic<bool> stop{false};
+    TrainerEvents events;
+    events.step = [&](const StepReport& r) { stop = r.step == at; };
+    const RunResult result = Trainer(c).run(events, &stop);
+    EXPECT_EQ(result.outcome, RunOutcome::interrupted);
+    EXPECT_EQ(result.last_checkpoint, path(output) + "/checkpoint-" + std::to_string(at));
+    c.resume_from_checkpoint = "auto";
+    train(c);
+    EXPECT_EQ(adapter(output), adapter("whole")) << "stopped after step " << at;
+    EXPECT_EQ(reports(output), reports("whole"));
+  }
+}
+
+TEST_F(Resume, AnotherNumberOfThreadsChangesNoBit) {
+  train(config("whole"));
+  copy_checkpoint("whole", "resumed", 5);
+  RunConfig c = config("resumed");
+  c.resume_from_checkpoint = "auto";
+  c.threads = 1;
+  train(c);
+  EXPECT_EQ(adapter("resumed"), adapter("whole"));
+}
+
+TEST_F(Resume, AFinishedRunIsLeftAlone) {
+  train(config("out"));
+  const std::string before = adapter("out");
+  RunConfig c = config("out");
+  c.resume_from_checkpoint = "auto";
+  RunResult result;
+  EXPECT_TRUE(train(c, &result).empty());
+  EXPECT_EQ(result.outcome, RunOutcome::already_complete);
+  EXPECT_EQ(adapter("out"), before);
+}
+
+TEST_F(Resume, AutoStartsAnewWhereThereIsNoCheckpoint) {
+  RunConfig c = config("out");
+  c.resume_from_checkpoint = "auto";
+  EXPECT_EQ(train(c).size(), 10U);
+}
+
+TEST_F(Resume, AutoPassesOverADamagedCheckpoint) {
+  train(config("whole"));
+  copy_checkpoint("whole", "resumed", 5);
+  copy_checkpoint("whole", "resumed", 10);
+  std::ofstream(path("resumed") + "/checkpoint-10/training_state.safetensors", std::ios::app) << "x";
+  RunConfig c = config("resumed");
+  c.resume_from_checkpoint = "auto";
+  EXPECT_EQ(train(c).size(), 5U);
+  EXPECT_EQ(adapter("resumed"), adapter("whole"));
+}
+
+TEST_F(Resume, ACheckpointOfAnotherRunIsRefused) {
+  train(config("whole"));
+  RunConfig c = config("other");
+  c.resume_from_checkpoint = path("whole") + "/checkpoint-5";
+  c.seed = 7;
+  expect_error([&] { train(c); }, ErrorKind::usage, {"of another run", "seed"});
+  c = config("other");
+  c.resume_from_checkpoint = path("whole") + "/checkpoint-5";
+  c.data = {fixture("rows.jsonl")};
+  expect_error([&] { train(c); }, ErrorKind::usage, {"of another run", "data"});
+}
+
+TEST_F(Resume, AFilledFolderIsNotTouchedUnlessAsked) {
+  train(config("out"));
+  const std::string before = adapter("out");
+  expect_error([&] { train(config("out")); }, ErrorKind::usage, {"is not empty", "--overwrite"});
+  EXPECT_EQ(adapter("out"), before);
+  RunConfig c = config("out");
+  c.overwrite = true;
+  c.max_steps = 4;
+  train(c);
+  EXPECT_NE(adapter("out"), before);
+  EXPECT_FALSE(std::filesystem::exists(path("out") + "/checkpoint-10"));
+}
+
+}  // namespace
+}  // namespace lorikeet::testing
