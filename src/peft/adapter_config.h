@@ -15,9 +15,9 @@ struct AdapterConfig {
   std::vector<std::string> modules_to_save;
   std::vector<std::string> ignored;  ///< fields of the file that PEFT knows and that mean nothing here
 
-  /// Reads <folder>/adapter_config.json. Throws Error(usage) if the folder or file is missing, Error(format) for a broken
-  /// file, Error(unsupported), naming field and value, for anything that would change results and is not built
-  /// (use_dora, lora_bias, bias, trainable_token_indices, other PEFT methods, ...).
+  /// Reads <folder>/adapter_config.json. Throws Error(usage) if the folder or file is missing, Error(format)
+  /// for a broken file, Error(unsupported), naming field and value, for anything that would change results
+  /// and is not built (use_dora, lora_bias, bias, trainable_token_indices, other PEFT methods, ...).
   static AdapterConfig read(const std::string& folder);
 
   /// As PEFT writes it: sorted keys, indent 2, inference_mode true.
