@@ -51,7 +51,7 @@ void print(const RunFacts& f, const RunConfig& c) {
       {"activations", gib(m.activation_bytes),
        fmt::format("{} {} of {} tokens together, {} of {} blocks kept", m.largest_rows,
                    c.packing ? "sequences" : "rows", with_commas(m.largest_tokens), m.kept_blocks, m.blocks)},
-      {"workspace", gib(m.workspace_bytes), "data, batches, tables"},
+      {"workspace", gib(m.workspace_bytes), "scratch of a step"},
       {"process allowance", gib(m.process_bytes), ""},
       {"peak", gib(m.peak_bytes),
        fmt::format("of {}{}: {}", gib(m.limit_bytes), c.memory_limit ? " (memory_limit)" : " free",

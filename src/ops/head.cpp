@@ -66,6 +66,7 @@ void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView
 
 void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::span<const int32_t> at,
                  TensorView out) {
+  LORIKEET_CHECK(head.logit_scale == 1 && head.softcap == 0);
   const auto total = static_cast<int64_t>(at.size());
   for (int64_t first = 0; first < total; first += kLossChunk) {
     Scratch scratch(stream);

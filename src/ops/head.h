@@ -31,8 +31,8 @@ constexpr int64_t kLossChunk = 256;
 void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView x, TensorView dx,
                           const MicroBatch& batch, double grad_scale, const LossTotals& totals);
 
-/// Logits of the given rows of x: out[i] = softcap(logit_scale * head(norm(x[at[i]]))), f32 (or the reference
-/// type).
+/// Logits of the given rows of x: out[i] = head(norm(x[at[i]])), f32 (or the reference type). Takes no
+/// logit scale or soft cap: a head that has one is an internal error here.
 void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::span<const int32_t> at,
                  TensorView out);
 
