@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <unordered_map>
 
 #include "core/error.h"
 #include "text/byte_alphabet.h"
@@ -75,6 +77,7 @@ Bpe::Bpe(Vocabulary vocabulary, const std::vector<Merge>& merges, BpeOptions opt
     if (c.size == text->size()) character_ids_[c.value] = id;
   }
   if (!options_.unk_token.empty()) unk_id_ = vocabulary_.find(options_.unk_token);
+  find_joints(merges);
 }
 
 bool Bpe::has_unknown_token(std::string_view character) const {
@@ -96,10 +99,95 @@ const Bpe::Slot* Bpe::find_merge(int32_t left, int32_t right) const {
 }
 
 void Bpe::encode_bytes(std::string_view piece, std::vector<PieceToken>& out) const {
-  encode_cached(piece, true, out);
+  encode_in_parts(piece, true, out);
 }
 void Bpe::encode_characters(std::string_view piece, std::vector<PieceToken>& out) const {
-  encode_cached(piece, false, out);
+  encode_in_parts(piece, false, out);
+}
+
+void Bpe::encode_in_parts(std::string_view piece, bool bytes, std::vector<PieceToken>& out) const {
+  // With ignore_merges a part could be a token that the whole piece would not have been cut into.
+  if (piece.size() <= kRememberedBytes || joints_.empty() || options_.ignore_merges) {
+    return encode_cached(piece, bytes, out);
+  }
+  size_t begin = 0;
+  int32_t previous = Vocabulary::kMissing;
+  for (size_t at = 0; at < piece.size();) {
+    const CodePoint c =
+        bytes ? CodePoint{static_cast<unsigned char>(piece[at]), 1} : code_point_at(piece, at);
+    const int32_t id = bytes ? byte_ids_[c.value] : character_id(c, piece.substr(at, c.size));
+    if (previous != Vocabulary::kMissing && id != Vocabulary::kMissing && !is_joint(previous, id)) {
+      encode_cached(piece.substr(begin, at - begin), bytes, out);
+      begin = at;
+    }
+    previous = id;
+    at += c.size;
+  }
+  encode_cached(piece.substr(begin), bytes, out);
+}
+
+int32_t Bpe::character_id(CodePoint c, std::string_view character) const {
+  return c.value < 0x10000 ? character_ids_[c.value] : vocabulary_.find(character);
+}
+
+bool Bpe::is_joint(int32_t left, int32_t right) const {
+  const uint64_t key = pair_key(left, right);
+  size_t at = pair_hash(key) & (joints_.size() - 1);
+  while (joints_[at] != UINT64_MAX && joints_[at] != key) at = (at + 1) & (joints_.size() - 1);
+  return joints_[at] == key;
+}
+
+// A merge joins the last symbol of its left token and the first of its right one.
+void Bpe::find_joints(const std::vector<Merge>& merges) {
+  struct Ends {
+    int32_t first = Vocabulary::kMissing, last = Vocabulary::kMissing;
+  };
+  std::vector<Ends> ends(static_cast<size_t>(vocabulary_.size()));
+  const auto symbol = [&](int32_t id) {
+    if (id != Vocabulary::kMissing) ends[static_cast<size_t>(id)] = {id, id};
+  };
+  for (int32_t id = 0; id < vocabulary_.size(); ++id) {
+    const auto text = vocabulary_.text(id);
+    if (text && !text->empty() && code_point_at(*text, 0).size == text->size())
+      symbol(vocabulary_.find(*text));
+  }
+  for (const int32_t id : fallback_ids_) symbol(id);
+  symbol(unk_id_);
+  bool changed = true;
+  for (int pass = 0; changed; ++pass) {
+    if (pass == 8) return;  // merges in an order that no trainer writes
+    changed = false;
+    for (const Merge& m : merges) {
+      const Ends& left = ends[static_cast<size_t>(m.left)];
+      const Ends& right = ends[static_cast<size_t>(m.right)];
+      if (left.first == Vocabulary::kMissing || right.first == Vocabulary::kMissing) continue;
+      Ends& result = ends[static_cast<size_t>(m.result)];
+      if (result.first == Vocabulary::kMissing) {
+        result = {left.first, right.last};
+        changed = true;
+      } else if (result.first != left.first || result.last != right.last) {
+        return;  // one token made of different symbols
+      }
+    }
+  }
+  std::vector<uint64_t> pairs;
+  for (const Merge& m : merges) {
+    const Ends& left = ends[static_cast<size_t>(m.left)];
+    const Ends& right = ends[static_cast<size_t>(m.right)];
+    if (left.first != Vocabulary::kMissing && right.first != Vocabulary::kMissing) {
+      pairs.push_back(pair_key(left.last, right.first));
+    }
+  }
+  std::sort(pairs.begin(), pairs.end());
+  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+  size_t slots = 64;
+  while (slots < 4 * pairs.size()) slots *= 2;
+  joints_.assign(slots, UINT64_MAX);
+  for (const uint64_t key : pairs) {
+    size_t at = pair_hash(key) & (slots - 1);
+    while (joints_[at] != UINT64_MAX) at = (at + 1) & (slots - 1);
+    joints_[at] = key;
+  }
 }
 
 void Bpe::encode_cached(std::string_view piece, bool bytes, std::vector<PieceToken>& out) const {
@@ -184,7 +272,7 @@ void Bpe::start_from_characters(std::string_view piece, std::vector<PieceToken>&
     const CodePoint c = code_point_at(piece, at);
     const std::string_view character = piece.substr(at, c.size);
     at += c.size;
-    const int32_t id = c.value < 0x10000 ? character_ids_[c.value] : vocabulary_.find(character);
+    const int32_t id = character_id(c, character);
     if (id != Vocabulary::kMissing) {
       flush();
       symbols.push_back({id, c.size});
@@ -226,52 +314,105 @@ void Bpe::merge_few(std::vector<PieceToken>& symbols, size_t first) const {
   symbols.resize(first + n);
 }
 
+namespace {
+
+// Candidates by rank, then place. Each rank has a bucket that is gone through from left to right, so that
+// even for a line of many megabytes memory is read in order.
+class Candidates {
+ public:
+  void push(uint32_t rank, uint32_t place, int32_t result) {
+    const auto [it, inserted] = by_rank_.try_emplace(rank, static_cast<uint32_t>(buckets_.size()));
+    if (inserted) buckets_.emplace_back();
+    Bucket& b = buckets_[it->second];
+    const uint64_t item = static_cast<uint64_t>(place) << 32 | static_cast<uint32_t>(result);
+    if (b.open) {
+      b.late.push_back(item);
+      std::push_heap(b.late.begin(), b.late.end(), std::greater<>());
+    } else {
+      b.sorted = b.sorted && (b.items.empty() || b.items.back() < item);
+      b.items.push_back(item);
+    }
+    if (b.waiting) return;
+    b.waiting = true;
+    order_.emplace_back(rank, it->second);
+    std::push_heap(order_.begin(), order_.end(), std::greater<>());
+  }
+
+  /// The candidate to merge next; false at the end.
+  bool pop(uint32_t* place, int32_t* result) {
+    while (!order_.empty()) {
+      Bucket& b = buckets_[order_.front().second];
+      if (!b.open) {
+        if (!b.sorted) std::sort(b.items.begin(), b.items.end());
+        b.open = true;
+      }
+      const bool more = b.next < b.items.size();
+      if (!more && b.late.empty()) {
+        b = Bucket{};
+        std::pop_heap(order_.begin(), order_.end(), std::greater<>());
+        order_.pop_back();
+        continue;
+      }
+      uint64_t item = 0;
+      if (more && (b.late.empty() || b.items[b.next] < b.late.front())) {
+        item = b.items[b.next++];
+      } else {
+        item = b.late.front();
+        std::pop_heap(b.late.begin(), b.late.end(), std::greater<>());
+        b.late.pop_back();
+      }
+      *place = static_cast<uint32_t>(item >> 32);
+      *result = static_cast<int32_t>(static_cast<uint32_t>(item));
+      return true;
+    }
+    return false;
+  }
+
+ private:
+  struct Bucket {
+    std::vector<uint64_t> items;  // place, then result
+    size_t next = 0;
+    std::vector<uint64_t> late;  // a heap: what came after the bucket was opened
+    bool sorted = true, open = false, waiting = false;
+  };
+  std::unordered_map<uint32_t, uint32_t> by_rank_;
+  std::vector<Bucket> buckets_;
+  std::vector<std::pair<uint32_t, uint32_t>> order_;  // a heap of (rank, bucket)
+};
+
+}  // namespace
+
 void Bpe::merge_many(std::vector<PieceToken>& symbols, size_t first) const {
   constexpr uint32_t kNone = UINT32_MAX;
   struct Link {
     uint32_t previous, next;
   };
-  struct Candidate {
-    uint64_t order;  // rank, then place: the smallest is merged first
-    int32_t result;
-  };
-  const auto later = [](const Candidate& a, const Candidate& b) { return a.order > b.order; };
   PieceToken* s = symbols.data() + first;
   const uint32_t n = static_cast<uint32_t>(symbols.size() - first);
   std::vector<Link> links(n);
-  std::vector<Candidate> heap;
-  heap.reserve(n);
-  const auto candidate = [&](uint32_t left, uint32_t right) {
-    const Slot* m = find_merge(s[left].id, s[right].id);
-    if (m) heap.push_back({static_cast<uint64_t>(m->rank) << 32 | left, m->result});
-    return m != nullptr;
+  Candidates candidates;
+  const auto consider = [&](uint32_t left, uint32_t right) {
+    if (const Slot* m = find_merge(s[left].id, s[right].id)) candidates.push(m->rank, left, m->result);
   };
   for (uint32_t i = 0; i < n; ++i) {
     links[i] = {i == 0 ? kNone : i - 1, i + 1 == n ? kNone : i + 1};
-    if (i + 1 < n) candidate(i, i + 1);
+    if (i + 1 < n) consider(i, i + 1);
   }
-  std::make_heap(heap.begin(), heap.end(), later);
-  while (!heap.empty()) {
-    const Candidate top = heap.front();
-    std::pop_heap(heap.begin(), heap.end(), later);
-    heap.pop_back();
-    const uint32_t left = static_cast<uint32_t>(top.order);
+  uint32_t left = 0;
+  int32_t result = 0;
+  while (candidates.pop(&left, &result)) {
     if (s[left].size == 0) continue;
     const uint32_t right = links[left].next;
     if (right == kNone) continue;
     // The candidate is out of date where either symbol has changed since.
     const Slot* now = find_merge(s[left].id, s[right].id);
-    if (!now || now->result != top.result) continue;
-    s[left] = {top.result, s[left].size + s[right].size};
+    if (!now || now->result != result) continue;
+    s[left] = {result, s[left].size + s[right].size};
     s[right].size = 0;
     links[left].next = links[right].next;
     if (links[left].next != kNone) links[links[left].next].previous = left;
-    if (links[left].previous != kNone && candidate(links[left].previous, left)) {
-      std::push_heap(heap.begin(), heap.end(), later);
-    }
-    if (links[left].next != kNone && candidate(left, links[left].next)) {
-      std::push_heap(heap.begin(), heap.end(), later);
-    }
+    if (links[left].previous != kNone) consider(links[left].previous, left);
+    if (links[left].next != kNone) consider(left, links[left].next);
   }
   symbols.erase(std::remove_if(symbols.begin() + static_cast<ptrdiff_t>(first), symbols.end(),
                                [](const PieceToken& t) { return t.size == 0; }),

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/unicode.h"
 #include "text/vocabulary.h"
 
 namespace lorikeet::text {
@@ -57,6 +58,10 @@ class Bpe {
   static Scratch& scratch();
   bool has_unknown_token(std::string_view character) const;
   const Slot* find_merge(int32_t left, int32_t right) const;
+  void find_joints(const std::vector<Merge>& merges);
+  int32_t character_id(CodePoint c, std::string_view character) const;
+  bool is_joint(int32_t left, int32_t right) const;
+  void encode_in_parts(std::string_view piece, bool bytes, std::vector<PieceToken>& out) const;
   void encode_cached(std::string_view piece, bool bytes, std::vector<PieceToken>& out) const;
   void start_from_bytes(std::string_view piece, std::vector<PieceToken>& symbols) const;
   void start_from_characters(std::string_view piece, std::vector<PieceToken>& symbols) const;
@@ -69,6 +74,9 @@ class Bpe {
   std::vector<int32_t> byte_ids_;       // [256] the token of a byte's character in the byte alphabet
   std::vector<int32_t> fallback_ids_;   // [256] <0xNN>
   std::vector<int32_t> character_ids_;  // the token of a single character below U+10000
+  // Symbols that some token holds next to each other. Between others no merge ever happens, so a piece can be
+  // cut there. Empty where that is not known.
+  std::vector<uint64_t> joints_;
   int32_t unk_id_ = Vocabulary::kMissing;
   uint64_t instance_ = 0;  // tells one tokenizer's remembered pieces from another's
 };

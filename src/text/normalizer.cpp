@@ -85,36 +85,45 @@ class Strip : public Normalizer {
   bool left_, right_;
 };
 
-// Unicode normalization or lower-casing, in stretches that begin with an ASCII character: none reaches over
-// such a border.
+// Unicode normalization or lower-casing. Runs of ASCII stay (but for their case); what is not ASCII is
+// converted together with the character before it, with which it may compose.
 class Form : public Normalizer {
  public:
   explicit Form(std::string (*convert)(std::string_view)) : convert_(convert) {}
   void normalize(Pieces& pieces) const override {
     const std::string& text = pieces.text;
-    const auto ascii = [&](size_t i) { return static_cast<unsigned char>(text[i]) < 0x80; };
-    if (ascii_only(text) && convert_ != lower_case) return;
+    const size_t first = next_beyond_ascii(text, 0);
+    if (first == text.size() && convert_ != lower_case) return;
     Rewriter writer(pieces);
     for (size_t begin = 0; begin < text.size();) {
-      size_t end = begin + 1;
-      while (end < text.size() && !ascii(end)) ++end;
-      const std::string_view part = std::string_view(text).substr(begin, end - begin);
-      if (const std::string changed = convert_(part); changed == part) {
-        writer.copy(begin, end);
-      } else {
-        writer.replace(changed, begin, end);
+      const size_t beyond = next_beyond_ascii(text, begin);
+      const size_t plain = beyond == text.size() || beyond == begin ? beyond : beyond - 1;
+      if (convert_ == lower_case) {
+        for (; begin < plain; ++begin) convert(writer, text, begin, begin + 1);
       }
+      writer.copy(begin, plain);
+      begin = plain;
+      if (beyond == text.size()) break;
+      size_t end = beyond;
+      while (end < text.size() && static_cast<unsigned char>(text[end]) >= 0x80) ++end;
+      convert(writer, text, begin, end);
       begin = end;
     }
     writer.finish();
   }
 
  private:
-  static bool ascii_only(std::string_view s) {
-    for (const char c : s) {
-      if (static_cast<unsigned char>(c) >= 0x80) return false;
+  static size_t next_beyond_ascii(std::string_view s, size_t at) {
+    while (at < s.size() && static_cast<unsigned char>(s[at]) < 0x80) ++at;
+    return at;
+  }
+  void convert(Rewriter& writer, std::string_view text, size_t begin, size_t end) const {
+    const std::string_view part = text.substr(begin, end - begin);
+    if (const std::string changed = convert_(part); changed == part) {
+      writer.copy(begin, end);
+    } else {
+      writer.replace(changed, begin, end);
     }
-    return true;
   }
   std::string (*convert_)(std::string_view);
 };

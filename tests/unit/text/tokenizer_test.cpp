@@ -85,6 +85,25 @@ TEST(TokenizerEncode, TakesTimeLinearInALineWithoutBreaks) {
   EXPECT_LT(seconds(1'600'000), 24 * seconds(200'000) + 1.0);
 }
 
+// Long pieces are cut where no token reaches over; parts and whole must agree.
+TEST(TokenizerEncode, OfALongPieceEqualsThatOfTheOfficialLibrary) {
+  const Tokenizer t = fixtures::tokenizer("byte_fallback");  // no pre-tokenizer: the whole text is one piece
+  for (const Json& variant : fixtures::json("byte_fallback_goldens.json")) {
+    if (variant["name"] != "llama") continue;
+    std::string text;
+    std::vector<int32_t> expected;
+    for (const Json& s : variant["samples"]) {
+      const auto one = s["text"].get<std::string>();
+      if (one.empty() || one.find('<') != std::string::npos) continue;
+      text += "<s>" + one;
+      expected.push_back(*t.token_to_id("<s>"));
+      const auto ids = s["ids"].get<std::vector<int32_t>>();
+      expected.insert(expected.end(), ids.begin(), ids.end());
+    }
+    EXPECT_EQ(t.encode(text, false), expected);
+  }
+}
+
 TEST(StreamDecoder, HoldsBackTheBytesOfACharacterUntilItIsComplete) {
   const Tokenizer t = fixtures::tokenizer("byte_level");
   const std::vector<int32_t> ids = t.encode("\U0001F99C", false);  // a parrot, unknown to the merges
