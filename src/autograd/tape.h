@@ -82,7 +82,6 @@ class Tape {
     bool accumulate = false;
   };
   TensorView grad(Var v) { return node(v).grad; }
-  bool has_grad(Var v) { return node(v).has_grad; }
   Slot grad_slot(Var v);
   /// Uses `buffer` as the gradient of v; `written` says whether it holds one already.
   void give_grad(Var v, TensorView buffer, bool written);

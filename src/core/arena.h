@@ -37,7 +37,6 @@ class Arena {
   size_t high_water() const { return high_water_; }
   /// Of the high water: the part that saved tensors held (the rest is scratch and kernel workspace).
   size_t saved_at_high_water() const { return saved_at_high_water_; }
-  void reset_high_water() { high_water_ = bottom_ + top_; }
 
   /// For tests: every allocation is filled with NaN, so a kernel that reads what it did not write is found.
   void fill_with_nan(bool on) { fill_with_nan_ = on; }

@@ -32,9 +32,6 @@ class Decoder {
               std::span<const int32_t> at, TensorView out,
               const std::function<void(int64_t layer, TensorView hidden)>& observe = {});
 
-  /// Number of blocks, from below, that need no backward at all.
-  int64_t frozen_below() const { return lowest_; }
-
  private:
   struct Layer {
     TensorView in, out;
