@@ -47,7 +47,10 @@ class Chooser {
       row.live = false;
       c.finish_reason = stops ? FinishReason::stop : FinishReason::length;
     }
-    return !on_token_ || on_token_(row.prompt, id);
+    if (!on_token_) return true;
+    const AfterToken next = on_token_(row.prompt, id);
+    if (next == AfterToken::end_row) row.live = false;
+    return next != AfterToken::end_run;
   }
 
   const GenerateOptions& options_;
@@ -73,8 +76,8 @@ std::vector<Completion> Generator::run(std::span<const std::vector<int32_t>> pro
     completions[i].prompt_tokens = static_cast<int64_t>(prompts[i].size());
     completions[i].finish_reason = FinishReason::cancelled;  // until it ends otherwise
   }
-  for (const std::vector<size_t>& group : make_groups(prompts, options.max_new_tokens))
-    if (!run_group(group, prompts, options, on_token, completions)) break;
+  for (const std::vector<size_t>& members : make_groups(prompts, options.max_new_tokens))
+    if (!run_group(members, prompts, options, on_token, completions)) break;
   return completions;
 }
 
@@ -106,12 +109,15 @@ void Generator::check(std::span<const std::vector<int32_t>> prompts, const Gener
   }
 }
 
-size_t Generator::bytes_for(std::span<const int64_t> lengths, int64_t max_new_tokens) const {
-  std::vector<LiveRow> rows = rows_of_lengths(lengths, max_new_tokens);
-  int64_t positions = 0;
-  for (const LiveRow& r : rows) positions += r.limit - 1;
-  const size_t logits = rows.size() * static_cast<size_t>(model_.head.w.rows) * sizeof(float);
-  return cache_bytes(model_, positions) + logits + plan_arena(model_, threads_, device_, std::move(rows));
+size_t Generator::bytes_for(std::span<const std::vector<int32_t>> prompts, int64_t max_new_tokens) const {
+  std::vector<size_t> all(prompts.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  return group_bytes(Group(prompts, all, max_new_tokens));
+}
+
+size_t Generator::group_bytes(const Group& group) const {
+  return cache_bytes(model_, group.cache_rows()) + group.logits_bytes(model_) +
+         plan_arena(model_, threads_, device_, group);
 }
 
 std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vector<int32_t>> prompts,
@@ -120,13 +126,11 @@ std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vec
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return prompts[a].size() > prompts[b].size(); });
-  std::vector<int64_t> lengths;
-  for (const size_t i : order) lengths.push_back(static_cast<int64_t>(prompts[i].size()));
 
   std::vector<std::vector<size_t>> groups;
   for (size_t first = 0; first < order.size();) {
     const auto bytes = [&](size_t n) {
-      return bytes_for(std::span(lengths).subspan(first, n), max_new_tokens);
+      return group_bytes(Group(prompts, std::span(order).subspan(first, n), max_new_tokens));
     };
     size_t fits = std::min(kMaxRows, order.size() - first);
     if (bytes(fits) > budget_) {
@@ -137,11 +141,11 @@ std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vec
       }
     }
     if (fits == 0)
-      throw Error(ErrorKind::resource,
-                  fmt::format("{} prompt tokens and {} new ones need {} MiB, {} MiB are free", lengths[first],
-                              max_new_tokens, (bytes(1) >> 20) + 1, budget_ >> 20),
-                  fmt::format("prompt {}", order[first] + 1),
-                  "--max-new-tokens less, or a larger --memory-limit");
+      throw Error(
+          ErrorKind::resource,
+          fmt::format("{} prompt tokens and {} new ones need {} MiB, {} MiB are free",
+                      prompts[order[first]].size(), max_new_tokens, (bytes(1) >> 20) + 1, budget_ >> 20),
+          fmt::format("prompt {}", order[first] + 1), "--max-new-tokens less, or a larger --memory-limit");
     groups.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(first),
                         order.begin() + static_cast<std::ptrdiff_t>(first + fits));
     first += fits;
@@ -149,24 +153,18 @@ std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vec
   return groups;
 }
 
-bool Generator::run_group(std::span<const size_t> group, std::span<const std::vector<int32_t>> prompts,
+bool Generator::run_group(std::span<const size_t> members, std::span<const std::vector<int32_t>> prompts,
                           const GenerateOptions& options, const TokenCallback& on_token,
                           std::vector<Completion>& completions) {
-  std::vector<int64_t> lengths;
-  for (const size_t i : group) lengths.push_back(static_cast<int64_t>(prompts[i].size()));
-  std::vector<LiveRow> rows = rows_of_lengths(lengths, options.max_new_tokens);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].prompt = group[i];
-    rows[i].ids = prompts[group[i]];
-  }
-  const int64_t positions = rows.back().cache_begin + rows.back().limit - 1;
-  const size_t logits_bytes = rows.size() * static_cast<size_t>(model_.head.w.rows) * sizeof(float);
-  Arena arena(std::max<size_t>(plan_arena(model_, threads_, device_, rows), 1));
-  const Buffer cache_memory(cache_bytes(model_, positions), "key/value cache"),
+  Group group(prompts, members, options.max_new_tokens);
+  std::vector<LiveRow>& rows = group.rows;
+  const size_t logits_bytes = group.logits_bytes(model_);
+  Arena arena(std::max<size_t>(plan_arena(model_, threads_, device_, group), 1));
+  const Buffer cache_memory(cache_bytes(model_, group.cache_rows()), "key/value cache"),
       logits_memory(logits_bytes, "logits");
   peak_bytes_ = std::max(peak_bytes_, arena.capacity() + cache_memory.size() + logits_bytes);
 
-  const std::vector<KvCacheLayer> cache = cache_views(model_, positions, cache_memory);
+  const std::vector<KvCacheLayer> cache = cache_views(model_, group.cache_rows(), cache_memory);
   Decoder decoder(model_, Stream{device_, &threads_, &arena});
   Chooser chooser(options, on_token, threads_, completions);
   Feed feed;
@@ -177,9 +175,9 @@ bool Generator::run_group(std::span<const size_t> group, std::span<const std::ve
     return logits;
   };
   std::vector<int64_t> counts;
-  while (next_prefill(rows, feed, counts)) {
+  while (next_prefill(group, feed, counts)) {
     const TensorView logits = step();
-    for (size_t i = 0; i < rows.size(); ++i) rows[i].fed += counts[i];
+    if (note_prefill(group, counts)) copy_shared(group, cache);
     if (!chooser.choose(logits, feed.scored(), rows)) return false;
   }
   for (;;) {

@@ -16,6 +16,8 @@ struct GenerateOptions {
   std::vector<int32_t> stop_ids;  ///< any of these ends a completion
 };
 
+struct Group;
+
 enum class FinishReason : uint8_t { stop, length, cancelled };
 constexpr const char* name_of(FinishReason r) {
   constexpr const char* names[] = {"stop", "length", "cancelled"};
@@ -28,12 +30,15 @@ struct Completion {
   int64_t prompt_tokens = 0;
 };
 
-/// Called on the caller's thread for each new token (row is the prompt's index). Returning false ends the
-/// whole run: what is unfinished is `cancelled`.
-using TokenCallback = std::function<bool(size_t row, int32_t id)>;
+enum class AfterToken : uint8_t { go_on, end_row, end_run };
 
-/// Goals: memory known before it is taken; prompts of any lengths together without padding; a row's draws
-/// depend on its own index and positions only. Non-goals: serving requests as they arrive, beam search.
+/// Called on the caller's thread for each new token (row is the prompt's index). What it ends unfinished is
+/// `cancelled`.
+using TokenCallback = std::function<AfterToken(size_t row, int32_t id)>;
+
+/// Goals: memory known before it is taken; prompts of any lengths together without padding, what they all
+/// begin with computed once; a row's draws depend on its own index and positions only. Non-goals: serving
+/// requests as they arrive, beam search.
 class Generator {
  public:
   /// `memory_budget` bounds cache, activations and logits together, in bytes; rows that do not fit at once
@@ -48,8 +53,8 @@ class Generator {
   std::vector<Completion> run(std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options,
                               const TokenCallback& on_token = {});
 
-  /// Bytes that one group of prompts of these lengths needs.
-  size_t bytes_for(std::span<const int64_t> prompt_lengths, int64_t max_new_tokens) const;
+  /// Bytes that these prompts need as one group.
+  size_t bytes_for(std::span<const std::vector<int32_t>> prompts, int64_t max_new_tokens) const;
 
   /// Most bytes that run() has held so far.
   size_t peak_bytes() const { return peak_bytes_; }
@@ -58,8 +63,9 @@ class Generator {
   /// Indices of prompts that run together, prompts of like length in one group.
   std::vector<std::vector<size_t>> make_groups(std::span<const std::vector<int32_t>> prompts,
                                                int64_t max_new_tokens) const;
+  size_t group_bytes(const Group& group) const;
   /// False if the callback ended the run.
-  bool run_group(std::span<const size_t> group, std::span<const std::vector<int32_t>> prompts,
+  bool run_group(std::span<const size_t> members, std::span<const std::vector<int32_t>> prompts,
                  const GenerateOptions& options, const TokenCallback& on_token,
                  std::vector<Completion>& completions);
   void check(std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options) const;

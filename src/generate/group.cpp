@@ -1,6 +1,7 @@
 #include "generate/group.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace lorikeet {
 
@@ -14,6 +15,19 @@ TensorView logits_view(const Model& model, size_t rows, void* data) {
 void run_dry(Decoder& decoder, const Model& model, std::span<const KvCacheLayer> cache, const Feed& feed) {
   decoder.logits(feed.batch(), cache, feed.cache_at(), feed.at(),
                  logits_view(model, feed.at().size(), nullptr));
+}
+
+/// Tokens saved from which on sharing pays: a pass over the weights for few tokens takes as long as they.
+constexpr int64_t kWorthSharing = 64;
+
+/// How many tokens two prompts begin with alike, the second's last one left out.
+int64_t common_tokens(const LiveRow& a, const LiveRow& b) {
+  const auto most = static_cast<std::ptrdiff_t>(std::min(a.ids.size(), b.ids.size() - 1));
+  return std::mismatch(a.ids.begin(), a.ids.begin() + most, b.ids.begin()).first - a.ids.begin();
+}
+
+char* cache_row(const TensorView& v, int64_t row) {
+  return static_cast<char*>(v.data) + static_cast<size_t>(row * v.stride) * size_of(v.dtype);
 }
 
 }  // namespace
@@ -49,43 +63,75 @@ MicroBatch Feed::batch() const {
   return b;
 }
 
-bool next_prefill(const std::vector<LiveRow>& rows, Feed& feed, std::vector<int64_t>& counts) {
+Group::Group(std::span<const std::vector<int32_t>> prompts, std::span<const size_t> members,
+             int64_t max_new_tokens) {
+  int64_t at = 0;
+  for (const size_t i : members) {
+    LiveRow& row = rows.emplace_back();
+    row.prompt = i;
+    row.ids = prompts[i];
+    row.prompt_length = static_cast<int64_t>(row.ids.size());
+    row.limit = row.prompt_length + max_new_tokens;
+    row.cache_begin = at;
+    at += cache_positions(row.prompt_length, max_new_tokens);
+  }
+  shared = std::max<int64_t>(rows.front().prompt_length - 1, 0);
+  for (const LiveRow& row : rows) shared = std::min(shared, common_tokens(rows.front(), row));
+  if (shared * static_cast<int64_t>(rows.size() - 1) < kWorthSharing) shared = 0;
+}
+
+size_t Group::logits_bytes(const Model& model) const {
+  return rows.size() * static_cast<size_t>(model.head.w.rows) * sizeof(float);
+}
+
+bool next_prefill(const Group& group, Feed& feed, std::vector<int64_t>& counts) {
   feed.clear();
-  counts.assign(rows.size(), 0);
-  for (size_t i = 0; i < rows.size() && feed.tokens() < kPrefillTokens; ++i) {
-    const int64_t left = rows[i].prompt_length - rows[i].fed;
+  counts.assign(group.rows.size(), 0);
+  const LiveRow& first = group.rows.front();
+  if (first.fed < group.shared) {
+    counts[0] = std::min(group.shared - first.fed, kPrefillTokens);
+    feed.add(first, 0, counts[0]);
+    return true;
+  }
+  for (size_t i = 0; i < group.rows.size() && feed.tokens() < kPrefillTokens; ++i) {
+    const int64_t left = group.rows[i].prompt_length - group.rows[i].fed;
     if (left <= 0) continue;
     counts[i] = std::min(left, kPrefillTokens - feed.tokens());
-    feed.add(rows[i], i, counts[i]);
+    feed.add(group.rows[i], i, counts[i]);
   }
   return feed.tokens() > 0;
 }
 
-std::vector<LiveRow> rows_of_lengths(std::span<const int64_t> prompt_lengths, int64_t max_new_tokens) {
-  std::vector<LiveRow> rows(prompt_lengths.size());
-  int64_t at = 0;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].prompt_length = prompt_lengths[i];
-    rows[i].limit = prompt_lengths[i] + max_new_tokens;
-    rows[i].ids.assign(static_cast<size_t>(prompt_lengths[i]), 0);
-    rows[i].cache_begin = at;
-    at += cache_positions(prompt_lengths[i], max_new_tokens);
-  }
-  return rows;
+bool note_prefill(Group& group, const std::vector<int64_t>& counts) {
+  const bool sharing = group.rows.front().fed < group.shared;
+  for (size_t i = 0; i < counts.size(); ++i) group.rows[i].fed += counts[i];
+  if (!sharing || group.rows.front().fed < group.shared) return false;
+  for (LiveRow& row : group.rows) row.fed = group.shared;
+  return true;
 }
 
-size_t plan_arena(const Model& model, ThreadPool& threads, Device device, std::vector<LiveRow> rows) {
+void copy_shared(const Group& group, std::span<const KvCacheLayer> cache) {
+  const int64_t from = group.rows.front().cache_begin;
+  for (const KvCacheLayer& layer : cache)
+    for (const TensorView& v : {layer.k, layer.v}) {
+      const size_t row_bytes = static_cast<size_t>(v.cols) * size_of(v.dtype);
+      for (size_t i = 1; i < group.rows.size(); ++i)
+        std::memcpy(cache_row(v, group.rows[i].cache_begin), cache_row(v, from),
+                    static_cast<size_t>(group.shared) * row_bytes);
+    }
+}
+
+size_t plan_arena(const Model& model, ThreadPool& threads, Device device, Group group) {
   Arena arena = Arena::dry();
   Decoder decoder(model, Stream{device, &threads, &arena});
-  int64_t positions = 0;
-  for (const LiveRow& r : rows) positions += r.limit - 1;
-  const std::vector<KvCacheLayer> cache = cache_views(model, positions, Buffer());
+  const std::vector<KvCacheLayer> cache = cache_views(model, group.cache_rows(), Buffer());
   Feed feed;
   std::vector<int64_t> counts;
-  while (next_prefill(rows, feed, counts)) {
+  while (next_prefill(group, feed, counts)) {
     run_dry(decoder, model, cache, feed);
-    for (size_t i = 0; i < rows.size(); ++i) rows[i].fed += counts[i];
+    note_prefill(group, counts);
   }
+  std::vector<LiveRow>& rows = group.rows;
   for (LiveRow& r : rows) {
     r.ids.resize(static_cast<size_t>(r.limit - 1));
     r.fed = r.limit - 2;

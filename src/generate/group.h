@@ -22,6 +22,21 @@ struct LiveRow {
   bool live = true;
 };
 
+/// Rows that are generated together. The first `shared` tokens, equal in all of them, are fed in the first
+/// row; their keys and values are then copied to the others.
+struct Group {
+  std::vector<LiveRow> rows;
+  int64_t shared = 0;
+
+  /// `members` are indices into `prompts`. Tokens are shared if that saves more than the extra pass over the
+  /// weights costs; each row keeps at least its last prompt token to be fed.
+  Group(std::span<const std::vector<int32_t>> prompts, std::span<const size_t> members,
+        int64_t max_new_tokens);
+
+  int64_t cache_rows() const { return rows.back().cache_begin + rows.back().limit - 1; }
+  size_t logits_bytes(const Model& model) const;
+};
+
 /// The next tokens of some rows, end to end, as a micro-batch.
 class Feed {
  public:
@@ -42,15 +57,19 @@ class Feed {
   std::vector<size_t> scored_;
 };
 
-/// Fills `feed` with the next prompt tokens of rows that have some, at most kPrefillTokens; false if there
-/// are none.
-bool next_prefill(const std::vector<LiveRow>& rows, Feed& feed, std::vector<int64_t>& counts);
+/// Fills `feed` with the next prompt tokens of rows that have some, at most kPrefillTokens and `counts` of
+/// each row; false if there are none.
+bool next_prefill(const Group& group, Feed& feed, std::vector<int64_t>& counts);
+
+/// Notes what next_prefill() gave as fed. True if the shared tokens have just become complete: copy_shared()
+/// is due.
+bool note_prefill(Group& group, const std::vector<int64_t>& counts);
+
+/// Copies the shared tokens' keys and values from the first row's cache to the others'.
+void copy_shared(const Group& group, std::span<const KvCacheLayer> cache);
 
 /// Most arena bytes that prefilling these rows and stepping any number of them takes, by a dry run.
-size_t plan_arena(const Model& model, ThreadPool& threads, Device device, std::vector<LiveRow> rows);
-
-/// Rows for planning: only lengths are set.
-std::vector<LiveRow> rows_of_lengths(std::span<const int64_t> prompt_lengths, int64_t max_new_tokens);
+size_t plan_arena(const Model& model, ThreadPool& threads, Device device, Group group);
 
 /// Keys and values of all layers, as views of `memory` (which may be dry).
 std::vector<KvCacheLayer> cache_views(const Model& model, int64_t positions, const Buffer& memory);

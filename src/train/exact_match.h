@@ -11,7 +11,8 @@ struct ExactMatch {
   double share() const { return examples ? static_cast<double>(matched) / static_cast<double>(examples) : 0; }
 };
 
-/// Greedy completion of each case, compared with its reference after trimming white space.
+/// Greedy completion of each case, compared with its reference after trimming white space. An answer is given
+/// up as soon as it can no longer match.
 ExactMatch exact_match(TextGenerator::State& model, const std::vector<CompletionCase>& cases,
                        int64_t max_new_tokens);
 

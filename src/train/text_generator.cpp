@@ -67,20 +67,25 @@ const ChatTemplate& TextGenerator::State::require_template() const {
               "say --chat-template with a Jinja file or a built-in name, e.g. chatml");
 }
 
-std::vector<GeneratedText> TextGenerator::State::run(const std::vector<std::vector<int32_t>>& prompts,
-                                                     const GenerationSettings& s,
-                                                     const TextCallback& on_text) {
+GenerateOptions TextGenerator::State::options(const GenerationSettings& s) const {
   GenerateOptions o;
   o.max_new_tokens = s.max_new_tokens;
   o.sampling = {s.temperature, s.top_p, s.top_k, s.seed};
   o.stop_ids = files.eos_token_ids();
+  return o;
+}
+
+std::vector<GeneratedText> TextGenerator::State::run(const std::vector<std::vector<int32_t>>& prompts,
+                                                     const GenerationSettings& s,
+                                                     const TextCallback& on_text) {
   std::vector<StreamDecoder> streams;
   if (on_text) streams.assign(prompts.size(), StreamDecoder(tokenizer, /*skip_special_tokens=*/true));
   const TokenCallback on_token = [&](size_t row, int32_t id) {
     const std::string piece = streams[row].push(id);
-    return piece.empty() || on_text(row, piece);
+    return piece.empty() || on_text(row, piece) ? AfterToken::go_on : AfterToken::end_run;
   };
-  const std::vector<Completion> done = generator.run(prompts, o, on_text ? on_token : TokenCallback());
+  const std::vector<Completion> done =
+      generator.run(prompts, options(s), on_text ? on_token : TokenCallback());
   std::vector<GeneratedText> out;
   for (size_t i = 0; i < done.size(); ++i) {
     out.push_back({tokenizer.decode(done[i].ids, /*skip_special_tokens=*/true), done[i].prompt_tokens,

@@ -19,6 +19,8 @@ struct TextGenerator::State {
 
   /// The model's template or the one that chat_template names. Throws Error(usage) if there is none.
   const ChatTemplate& require_template() const;
+  /// The settings with the model's own stop tokens.
+  GenerateOptions options(const GenerationSettings& settings) const;
   std::vector<GeneratedText> run(const std::vector<std::vector<int32_t>>& prompts,
                                  const GenerationSettings& settings, const TextCallback& on_text);
 };

@@ -82,8 +82,7 @@ TEST_F(GeneratorTest, ASmallBudgetRunsGroupsWithTheSameResults) {
   const auto p = prompts({5, 1, 17, 9, 2, 6, 12});
   Generator roomy(model_, threads_, kPlenty);
   const std::vector<Completion> wanted = roomy.run(p, tokens(6));
-  const std::vector<int64_t> pair = {17, 12};
-  const size_t budget = roomy.bytes_for(pair, 6);
+  const size_t budget = roomy.bytes_for(std::vector{p[2], p[6]}, 6);
   Generator tight(model_, threads_, budget);
   const std::vector<Completion> done = tight.run(p, tokens(6));
   for (size_t i = 0; i < p.size(); ++i) EXPECT_EQ(done[i].ids, wanted[i].ids) << i;
@@ -116,8 +115,7 @@ TEST_F(GeneratorTest, SampledRowsDoNotDependOnWhatElseIsInTheBatch) {
   const auto p = prompts({5, 9, 4});
   Generator generator(model_, threads_, kPlenty);
   const std::vector<Completion> together = generator.run(p, o);
-  const std::vector<int64_t> one = {9};
-  Generator alone(model_, threads_, generator.bytes_for(one, 10));
+  Generator alone(model_, threads_, generator.bytes_for(std::span(p).subspan(1, 1), 10));
   const std::vector<Completion> apart = alone.run(p, o);
   for (size_t i = 0; i < p.size(); ++i) EXPECT_EQ(together[i].ids, apart[i].ids);
   EXPECT_NE(together[0].ids, slow(p[0], 10));
@@ -129,30 +127,67 @@ TEST_F(GeneratorTest, TheCallbackSeesEveryTokenInOrderAndCanEndTheRun) {
   std::vector<std::vector<int32_t>> seen(2);
   const std::vector<Completion> done = generator.run(p, tokens(6), [&](size_t row, int32_t id) {
     seen[row].push_back(id);
-    return true;
+    return AfterToken::go_on;
   });
   EXPECT_EQ(seen[0], done[0].ids);
   EXPECT_EQ(seen[1], done[1].ids);
   int calls = 0;
-  const std::vector<Completion> cut =
-      generator.run(p, tokens(6), [&](size_t, int32_t) { return ++calls < 5; });
+  const std::vector<Completion> cut = generator.run(
+      p, tokens(6), [&](size_t, int32_t) { return ++calls < 5 ? AfterToken::go_on : AfterToken::end_run; });
   EXPECT_EQ(calls, 5);
   EXPECT_EQ(cut[0].finish_reason, FinishReason::cancelled);
 }
 
-TEST_F(GeneratorTest, LongPromptsArePrefilledInParts) {
-  std::vector<LiveRow> rows = rows_of_lengths(std::vector<int64_t>{1500, 700}, 4);
-  Feed feed;
-  std::vector<int64_t> counts;
+TEST_F(GeneratorTest, ARowThatTheCallbackEndsLeavesTheBatchAndTheOthersGoOn) {
+  const auto p = prompts({5, 9});
+  Generator generator(model_, threads_, kPlenty);
+  const std::vector<Completion> whole = generator.run(p, tokens(6));
+  const std::vector<Completion> cut = generator.run(
+      p, tokens(6), [](size_t row, int32_t) { return row == 0 ? AfterToken::end_row : AfterToken::go_on; });
+  EXPECT_THAT(cut[0].ids, ::testing::ElementsAre(whole[0].ids[0]));
+  EXPECT_EQ(cut[0].finish_reason, FinishReason::cancelled);
+  EXPECT_EQ(cut[1].ids, whole[1].ids);
+  EXPECT_EQ(cut[1].finish_reason, FinishReason::length);
+}
+
+/// Token counts of the prefill calls, and the rows they score.
+struct Prefill {
   std::vector<int64_t> sizes;
   std::vector<size_t> scored;
-  while (next_prefill(rows, feed, counts)) {
-    sizes.push_back(feed.tokens());
-    scored.insert(scored.end(), feed.scored().begin(), feed.scored().end());
-    for (size_t i = 0; i < rows.size(); ++i) rows[i].fed += counts[i];
+  explicit Prefill(Group group) {
+    Feed feed;
+    std::vector<int64_t> counts;
+    while (next_prefill(group, feed, counts)) {
+      sizes.push_back(feed.tokens());
+      scored.insert(scored.end(), feed.scored().begin(), feed.scored().end());
+      note_prefill(group, counts);
+    }
   }
-  EXPECT_THAT(sizes, ::testing::ElementsAre(1024, 1024, 152));
-  EXPECT_THAT(scored, ::testing::ElementsAre(0, 1));
+};
+Group group_of(const std::vector<std::vector<int32_t>>& prompts) {
+  std::vector<size_t> all(prompts.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  return Group(prompts, all, 4);
+}
+
+TEST(Prefilling, TakesLongPromptsInParts) {
+  const Prefill p(group_of({std::vector<int32_t>(1500, 1), std::vector<int32_t>(700, 2)}));
+  EXPECT_THAT(p.sizes, ::testing::ElementsAre(1024, 1024, 152));
+  EXPECT_THAT(p.scored, ::testing::ElementsAre(0, 1));
+}
+
+TEST(Prefilling, FeedsWhatPromptsShareOnceAndKeepsATokenOfEach) {
+  std::vector<std::vector<int32_t>> prompts(3, std::vector<int32_t>(50, 1));
+  prompts[0].resize(60, 2);
+  prompts[2].resize(40, 1);
+  const Prefill p(group_of(prompts));
+  EXPECT_THAT(p.sizes, ::testing::ElementsAre(39, 21 + 11 + 1));
+  EXPECT_THAT(p.scored, ::testing::ElementsAre(0, 1, 2));
+}
+
+TEST(Prefilling, DoesNotShareWhereAPassOverTheWeightsCostsMore) {
+  const Prefill p(group_of({{1, 2, 3}, {1, 2, 4}}));
+  EXPECT_THAT(p.sizes, ::testing::ElementsAre(6));
 }
 
 TEST_F(GeneratorTest, WrongRequestsAreRefusedByPrompt) {
@@ -173,6 +208,15 @@ class Bf16GeneratorTest : public GeneratorTest {
  protected:
   Bf16GeneratorTest() : GeneratorTest(DType::bf16) {}
 };
+TEST_F(Bf16GeneratorTest, PromptsThatBeginAlikeGiveWhatEachGivesAlone) {
+  auto p = prompts({40, 38, 35, 40});
+  for (auto& prompt : p) std::copy_n(p[0].begin(), 30, prompt.begin());
+  ASSERT_EQ(group_of(p).shared, 30);
+  Generator generator(model_, threads_, kPlenty);
+  const std::vector<Completion> together = generator.run(p, tokens(6));
+  for (size_t i = 0; i < p.size(); ++i)
+    EXPECT_EQ(generator.run(std::span(p).subspan(i, 1), tokens(6))[0].ids, together[i].ids) << i;
+}
 TEST_F(Bf16GeneratorTest, BatchesGiveWhatSingleRowsGive) {
   const auto p = prompts({5, 1, 17, 9});
   Generator generator(model_, threads_, kPlenty);
