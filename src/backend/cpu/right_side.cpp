@@ -65,7 +65,9 @@ void RightSide::choose_decoder(const Weight& w) {
     codes_.row_bytes = w.cols / info.block_elements * info.block_bytes;
   }
   decode_ = ops_->decode[static_cast<int>(w.format)];
-  if (decode_) access_ = Access::decode;
+  if (!decode_) return;
+  access_ = Access::decode;
+  code_ops_ = &ops_->codes[static_cast<int>(w.format)];
 }
 
 /// The columns [first, first + n) of a row as elements of the product's type: in place, or decoded into
@@ -104,10 +106,10 @@ void RightSide::pack_columns(int64_t first, int outputs, int64_t first_sum, int6
     const int n = std::clamp(outputs - 16 * v, 0, 16);
     const int64_t row0 = first + 16 * v;
     char* out = panel + 64 * v;
-    if (access_ == Access::decode && codes_.code && ops_->pack_codes_columns) {
+    if (code_ops_ && code_ops_->pack_columns) {
       int32_t rows[16];
       for (int i = 0; i < n; ++i) rows[i] = static_cast<int32_t>(stored(row0 + i));
-      ops_->pack_codes_columns(codes_, rows, n, first_sum, sums, out, unit_row);
+      code_ops_->pack_columns(codes_, rows, n, first_sum, sums, out, unit_row);
       continue;
     }
     for (int64_t k = 0; k < sums; k += step) {
@@ -122,10 +124,10 @@ void RightSide::pack_columns(int64_t first, int outputs, int64_t first_sum, int6
 
 void RightSide::multiply_few(int64_t first, int n, const char* a, int64_t a_stride, int rows, float* c,
                              bool add, char* scratch) const {
-  if (access_ == Access::decode && codes_.code && ops_->few_codes) {
+  if (code_ops_ && code_ops_->few) {
     int32_t at[16];
     for (int i = 0; i < n; ++i) at[i] = static_cast<int32_t>(stored(first + i));
-    ops_->few_codes(codes_, at, n, cols_, a, a_stride, rows, c, add);
+    code_ops_->few(codes_, at, n, cols_, a, a_stride, rows, c, add);
     return;
   }
   const int64_t step = access_ == Access::direct ? cols_ : kDecodeColumns;
@@ -142,16 +144,9 @@ void RightSide::pack_rows(int64_t first, int outputs, int64_t first_sum, int64_t
                           char* panel, char* scratch) const {
   constexpr int64_t kStep = 32;
   const int64_t unit_row = 64 * vectors;
-  const bool whole = access_ == Access::decode && codes_.code && ops_->pack_codes_rows && outputs == 64;
   for (int64_t k = 0; k < sums; k += kStep) {
     const int n = static_cast<int>(std::min(kStep, sums - k));
     char* out = panel + k / ops_->unit * unit_row;
-    if (whole && n % 2 == 0) {
-      int32_t rows[kStep];
-      for (int i = 0; i < n; ++i) rows[i] = static_cast<int32_t>(stored(first_sum + k + i));
-      ops_->pack_codes_rows(codes_, rows, n, first, out);
-      continue;
-    }
     const char* rows[kStep];
     for (int i = 0; i < n; ++i)
       rows[i] =
@@ -181,9 +176,16 @@ void RightSide::prefetch(int64_t first, int64_t outputs, int64_t first_sum, int6
   const int64_t col0 = by_columns ? first_sum : first,
                 cols = std::min(by_columns ? sums : outputs, cols_ - col0);
   if (cols <= 0) return;
+  const auto fetch = [](const char* begin, const char* end) {
+    for (; begin < end; begin += 64) __builtin_prefetch(begin, 0, 2);
+  };
+  if (cols == cols_ && !row_map_) {  // whole rows lie end to end
+    const Bytes last = stored_bytes(row0 + rows - 1, 0, cols);
+    return fetch(stored_bytes(row0, 0, cols).first, last.first + last.size);
+  }
   for (int64_t r = row0; r < row0 + rows; ++r) {
     const Bytes b = stored_bytes(r, col0, cols);
-    for (int64_t at = 0; at < b.size; at += 64) __builtin_prefetch(b.first + at, 0, 2);
+    fetch(b.first, b.first + b.size);
   }
 }
 

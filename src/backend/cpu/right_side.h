@@ -73,6 +73,7 @@ class RightSide {
   const Weight* weight_ = nullptr;
   simd::Codes codes_{};
   simd::Decoder decode_ = nullptr;
+  const simd::CodeOps* code_ops_ = nullptr;
 };
 
 simd::Element element_of(DType d);

@@ -83,15 +83,21 @@ TEST(LinearKernels, WriteF32LogitsFromBf16) {
 
 TEST(LinearKernels, GiveARowTheSameBitsWhateverRowsAreBesideIt) {
   for_each_case([](Isa isa, DType type) {
-    const OwnedWeight w = random_weight(WeightFormat::bnb4, 200, 4992, 1, {.nested = true});
-    const Matrix x = Matrix::random(131, 4992, type, 2);
-    Matrix all(131, 200, type);
-    run_row(name_of(isa), LinearArgs{all, x, &w.w, {}, {}, {}, {}}, 3);
-    for (const int64_t n : {1, 5, 40, 64}) {
-      Matrix some(n, 200, type);
-      run_row(name_of(isa), LinearArgs{some, x.view().row_range(60, n), &w.w, {}, {}, {}, {}}, 2);
-      for (int64_t r = 0; r < n; ++r)
-        for (int64_t c = 0; c < 200; ++c) ASSERT_EQ(some.at(r, c), all.at(60 + r, c)) << name_of(isa) << n;
+    for (const Storage& storage : kStorages) {
+      // More than a packed block, and no multiple of the columns that a kernel takes at a time.
+      const int64_t in = round_up(4960, storage.multiple);
+      const OwnedWeight w = random_weight(storage.format, 75, in, 1, storage.options);
+      const Matrix x = Matrix::random(131, in, type, 2);
+      Matrix all(131, 75, type);
+      run_row(name_of(isa), LinearArgs{all, x, &w.w, {}, {}, {}, {}}, 3);
+      for (const int64_t n : {1, 5, 40, 64}) {
+        Matrix some(n, 75, type);
+        run_row(name_of(isa), LinearArgs{some, x.view().row_range(60, n), &w.w, {}, {}, {}, {}}, 2);
+        for (int64_t r = 0; r < n; ++r)
+          for (int64_t c = 0; c < 75; ++c)
+            ASSERT_EQ(some.at(r, c), all.at(60 + r, c))
+                << name_of(isa) << " format " << static_cast<int>(storage.format) << " rows " << n;
+      }
     }
   });
 }

@@ -16,10 +16,8 @@ const Table& avx512_table() {
        decode_blocks<Q5_1, 1, convert<Element::bf16>>, decode_blocks<Q8_0, 1, convert<Element::bf16>>,
        decode_blocks<Q4_K, 1, convert<Element::bf16>>, decode_blocks<Q5_K, 1, convert<Element::bf16>>,
        decode_blocks<Q6_K, 1, convert<Element::bf16>>},
-      nullptr,
-      nullptr,
+      {},
       few_dense<DotF32, 1>,
-      nullptr,
       attention_ops<FloatPanel>(),
   };
   static const Table table = {nullptr, &f32, vector_ops(finish, transpose)};

@@ -1,5 +1,6 @@
 // AVX-512 with dot products of bf16 pairs. Its f32 products are those of avx512.cpp.
 #include "backend/cpu/simd/attention.h"
+#include "backend/cpu/simd/avx512_codes.h"
 #include "backend/cpu/simd/avx512_decode.h"
 
 namespace lorikeet::simd {
@@ -16,10 +17,17 @@ const Table& avx512bf16_table() {
        decode_blocks<Q5_1, 2, convert<Element::bf16>>, decode_blocks<Q8_0, 2, convert<Element::bf16>>,
        decode_blocks<Q4_K, 2, convert<Element::bf16>>, decode_blocks<Q5_K, 2, convert<Element::bf16>>,
        decode_blocks<Q6_K, 2, convert<Element::bf16>>},
-      pack_bnb4_columns,
-      nullptr,
+      {{},
+       code_ops<Bnb4Codes>(),
+       code_ops<Q4_0Codes>(),
+       code_ops<Q4_1Codes>(),
+       {},
+       {},
+       code_ops<Q8_0Codes>(),
+       code_ops<Q4_KCodes>(),
+       {},
+       {}},
       few_dense<DotBf16, 2>,
-      few_bnb4,
       attention_ops<PairPanel>(),
   };
   static const Table table = {&bf16, avx512_table().f32, vector_ops(finish, transpose)};

@@ -14,7 +14,7 @@ constexpr int kPanelColumns = 64;
 /// Most segments that one call of PanelOps::multiply takes.
 constexpr int kMaxSegments = 12;
 
-/// Most activation rows of PanelOps::few_dense and few_codes.
+/// Most activation rows of PanelOps::few_dense and CodeOps::few.
 constexpr int kFewRows = 4;
 
 enum class Element : uint8_t { f32, bf16, f16 };  // in the order of DType
@@ -68,6 +68,17 @@ struct AttentionOps {
                    char* ds_rows, char* ds_panel);
 };
 
+/// What a format can do without the detour over decoded rows; null: nothing.
+struct CodeOps {
+  /// PanelOps::pack_columns of the columns [first, first + k) of the stored rows rows[0, n).
+  void (*pack_columns)(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k, char* panel,
+                       int64_t panel_stride);
+  /// For at most kFewRows activation rows, where packing costs more than the product: 16 columns of c, the
+  /// same chains of additions as PanelOps::multiply.
+  void (*few)(const Codes& w, const int32_t* weights, int n, int64_t k, const char* a, int64_t a_stride,
+              int rows, float* c, bool add);
+};
+
 /// Products of one element type: activations row by row times packed panels, summed in f32.
 struct PanelOps {
   int unit;  ///< elements per unit: 2 for bf16, 1 for f32
@@ -84,19 +95,10 @@ struct PanelOps {
   /// n numbers of any type to this element type.
   void (*convert)(Element from, const char* in, int64_t n, char* out);
   Decoder decode[10];  ///< by WeightFormat; null: none
-  /// Both packs of a bnb4 matrix without the detour over decoded rows; null: none. pack_codes_columns: 16
-  /// columns from the stored rows rows[0, n); pack_codes_rows: 64 columns from `first` of n stored rows (n
-  /// even).
-  void (*pack_codes_columns)(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
-                             char* panel, int64_t panel_stride);
-  void (*pack_codes_rows)(const Codes& w, const int32_t* rows, int n, int64_t first, char* panel);
-  /// For at most kFewRows activation rows, where packing costs more than the product: 16 columns of c
-  /// straight from weight rows (few_dense) or codes (few_codes), the same chains of additions as multiply. k
-  /// is a multiple of the unit. Null: none.
+  CodeOps codes[10];   ///< by WeightFormat
+  /// CodeOps::few for weight rows of this element type; k is a multiple of the unit. Null: none.
   void (*few_dense)(const char* const* weights, int n, int64_t k, const char* a, int64_t a_stride, int rows,
                     float* c, bool add);
-  void (*few_codes)(const Codes& w, const int32_t* weights, int n, int64_t k, const char* a, int64_t a_stride,
-                    int rows, float* c, bool add);
   AttentionOps attention;
 };
 
