@@ -26,3 +26,8 @@ if(TARGET lorikeet AND EXISTS ${tiny})
   set_tests_properties(quickstart.tiny_model PROPERTIES TIMEOUT 300
     PASS_REGULAR_EXPRESSION "exact match  [0-9.]+ % before, [0-9.]+ % after, on 8 held-out rows")
 endif()
+if(TARGET lorikeet AND EXISTS ${tiny})
+  add_test(NAME docs.commands COMMAND ${PROJECT_SOURCE_DIR}/tests/docs/run_commands.sh
+    ${PROJECT_SOURCE_DIR} $<TARGET_FILE:lorikeet> ${tiny} ${PROJECT_BINARY_DIR}/docs-test)
+  set_tests_properties(docs.commands PROPERTIES TIMEOUT 300 PASS_REGULAR_EXPRESSION "ran [0-9]+ commands")
+endif()

@@ -10,7 +10,7 @@
 
 namespace lorikeet {
 
-enum class Device : uint8_t { cpu, reference };
+enum class Device : uint8_t { cpu, reference, stub };
 
 /// Where and with what an op runs. On a dry arena nothing runs: only workspace is counted.
 struct Stream {
@@ -41,10 +41,17 @@ template <class Args>
 std::span<const Kernel<Args>> cpu_kernels();
 template <class Args>
 std::span<const Kernel<Args>> reference_kernels();
+template <class Args>
+std::span<const Kernel<Args>> stub_kernels();
 
 template <class Args>
 std::span<const Kernel<Args>> kernels_of(Device device) {
-  return device == Device::cpu ? cpu_kernels<Args>() : reference_kernels<Args>();
+  switch (device) {
+    case Device::cpu: return cpu_kernels<Args>();
+    case Device::reference: return reference_kernels<Args>();
+    case Device::stub: break;
+  }
+  return stub_kernels<Args>();
 }
 
 /// First kernel that takes `args`. Throws Error(unsupported) with every kernel's reason if none does.

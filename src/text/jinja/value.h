@@ -44,7 +44,7 @@ class Dict {
   /// A key that is there keeps its place and gets the new value.
   void set(Value key, Value value);
   const std::vector<std::pair<Value, Value>>& entries() const { return entries_; }
-  size_t size() const { return entries_.size(); }
+  size_t size() const;
   int depth = 1;
 
  private:
@@ -154,5 +154,7 @@ Value from_json(const Json& json);
 bool truth(const Value& value);
 /// Python's type name as its messages spell it: "str", "dict", "NoneType".
 std::string type_name(const Value& value);
+
+inline size_t Dict::size() const { return entries_.size(); }  // here, where Value is complete
 
 }  // namespace lorikeet::jinja
