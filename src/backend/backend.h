@@ -47,9 +47,12 @@ std::span<const Kernel<Args>> stub_kernels();
 template <class Args>
 std::span<const Kernel<Args>> kernels_of(Device device) {
   switch (device) {
-    case Device::cpu: return cpu_kernels<Args>();
-    case Device::reference: return reference_kernels<Args>();
-    case Device::stub: break;
+    case Device::cpu:
+      return cpu_kernels<Args>();
+    case Device::reference:
+      return reference_kernels<Args>();
+    case Device::stub:
+      break;
   }
   return stub_kernels<Args>();
 }

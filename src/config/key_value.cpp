@@ -94,7 +94,7 @@ const std::string& scalar_of(const KeyInfo& info, const RawValue& raw, const std
 
 std::vector<std::string> text_list_of(const KeyInfo& info, const RawValue& raw, const std::string& where) {
   std::vector<std::string> out;
-  for (const RawValue& item : raw.list) {
+  for (const RawValue& item : raw.items) {
     if (item.kind != RawValue::Kind::scalar)
       wrong(info, fmt::format("a list that holds {}", shown(item)), where);
     if (item.scalar.empty()) wrong(info, "a list that holds an empty text", where);
@@ -117,11 +117,14 @@ RawValue raw_from_json(const Json& json) {
       return raw;
     case Json::value_t::array:
       raw.kind = RawValue::Kind::list;
-      for (const Json& item : json) raw.list.push_back(raw_from_json(item));
+      for (const Json& item : json) raw.items.push_back(raw_from_json(item));
       return raw;
     case Json::value_t::object:
       raw.kind = RawValue::Kind::map;
-      for (const auto& [name, item] : json.items()) raw.map.emplace_back(name, raw_from_json(item));
+      for (const auto& [name, item] : json.items()) {
+        raw.names.push_back(name);
+        raw.items.push_back(raw_from_json(item));
+      }
       return raw;
     default:
       raw.kind = RawValue::Kind::scalar;
@@ -267,7 +270,7 @@ RawValue raw_from_flag(const KeyInfo& info, const std::string& text, const std::
   }
   if (items.size() == 1 && is_none_word(info, raw)) return raw;
   raw.kind = RawValue::Kind::list;
-  raw.list = std::move(items);
+  raw.items = std::move(items);
   return raw;
 }
 
@@ -332,14 +335,14 @@ KeyValue convert(const KeyInfo& info, const RawValue& raw, const std::string& wh
         return raw.scalar;
       }
       if (raw.kind != RawValue::Kind::list) wrong(info, shown(raw), where);
-      if (raw.list.empty()) wrong(info, "an empty list", where);
+      if (raw.items.empty()) wrong(info, "an empty list", where);
       return text_list_of(info, raw, where);
     case KeyType::integer_list: {
       std::vector<int64_t> out;
       RawValue one;
-      one.list.push_back(raw);
+      one.items.push_back(raw);
       if (raw.kind == RawValue::Kind::map) wrong(info, shown(raw), where);
-      for (const RawValue& item : raw.kind == RawValue::Kind::list ? raw.list : one.list) {
+      for (const RawValue& item : raw.kind == RawValue::Kind::list ? raw.items : one.items) {
         const auto value = item.kind == RawValue::Kind::scalar ? read_integer(item.scalar) : std::nullopt;
         if (!value) wrong(info, fmt::format("a list that holds {}", shown(item)), where);
         out.push_back(*value);
@@ -350,7 +353,9 @@ KeyValue convert(const KeyInfo& info, const RawValue& raw, const std::string& wh
     case KeyType::number_map: {
       if (raw.kind != RawValue::Kind::map) wrong(info, shown(raw), where);
       std::map<std::string, double> out;
-      for (const auto& [name, item] : raw.map) {
+      for (size_t i = 0; i < raw.items.size(); ++i) {
+        const std::string& name = raw.names[i];
+        const RawValue& item = raw.items[i];
         const auto value = item.kind == RawValue::Kind::scalar ? read_number(item.scalar) : std::nullopt;
         const bool whole = value && *value == std::floor(*value);
         if (!value || (info.type == KeyType::integer_map && !whole))

@@ -1,7 +1,6 @@
 #pragma once
 // Between text and typed values: reading, checking against a key's row, and writing back.
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "config/key.h"
@@ -13,9 +12,9 @@ struct RawValue {
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
   std::string scalar;
-  bool quoted = false;  ///< a quoted scalar is never none
-  std::vector<RawValue> list;
-  std::vector<std::pair<std::string, RawValue>> map;
+  bool quoted = false;             ///< a quoted scalar is never none
+  std::vector<RawValue> items;     ///< of a list or a map
+  std::vector<std::string> names;  ///< of a map's items
 };
 
 /// Text after a flag: JSON for lists and maps, commas for lists, else a scalar. Throws Error(usage).

@@ -112,7 +112,7 @@ void Options::store(std::initializer_list<std::string_view> names) {
     RawValue raw = raw_from_flag(bound.info, values.front(), where);
     for (size_t i = 1; i < values.size(); ++i) {
       const RawValue next = raw_from_flag(bound.info, values[i], where);
-      raw.list.insert(raw.list.end(), next.list.begin(), next.list.end());
+      raw.items.insert(raw.items.end(), next.items.begin(), next.items.end());
     }
     const KeyValue value = convert(bound.info, raw, where);
     check(bound.info, value, bound.fallback, where);

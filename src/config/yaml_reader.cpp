@@ -29,12 +29,13 @@ RawValue raw_of(const YAML::Node& node, const std::string& where, int depth, siz
     raw.quoted = node.Tag() == "!";
   } else if (node.IsSequence()) {
     raw.kind = RawValue::Kind::list;
-    for (const YAML::Node& item : node) raw.list.push_back(raw_of(item, where, depth + 1, budget));
+    for (const YAML::Node& item : node) raw.items.push_back(raw_of(item, where, depth + 1, budget));
   } else if (node.IsMap()) {
     raw.kind = RawValue::Kind::map;
     for (const auto& entry : node) {
       if (!entry.first.IsScalar()) throw Error(ErrorKind::usage, "a map's key is not text", where);
-      raw.map.emplace_back(entry.first.Scalar(), raw_of(entry.second, where, depth + 1, budget));
+      raw.names.push_back(entry.first.Scalar());
+      raw.items.push_back(raw_of(entry.second, where, depth + 1, budget));
     }
   }
   return raw;

@@ -1,9 +1,8 @@
-// The smallest backend that compiles: every op, and no kernel that accepts it. To start a new backend, copy this
-// folder, give it a value of Device and a line in kernels_of, and replace `refusing` op by op. Until an op has a
-// kernel, planning and running stop there with an error that names it.
-#include "backend/backend.h"
-
+// The smallest backend that compiles: every op, and no kernel that accepts it. To start a new backend, copy
+// this folder, give it a value of Device and a line in kernels_of, and replace `refusing` op by op. Until an
+// op has a kernel, planning and running stop there with an error that names it.
 #include "backend/args.h"
+#include "backend/backend.h"
 
 namespace lorikeet {
 
@@ -11,7 +10,8 @@ namespace {
 
 template <class Args>
 constexpr Kernel<Args> refusing() {
-  return {"stub", [](const Args&) { return "not written"; }, nullptr, [](const Args&, const KernelContext&) {}};
+  return {"stub", [](const Args&) { return "not written"; }, nullptr,
+          [](const Args&, const KernelContext&) {}};
 }
 
 }  // namespace
