@@ -1,0 +1,28 @@
+"""Runs the kernel benchmarks of bench/kernels: rate and percent of the same run's peak."""
+import json
+import os
+import subprocess
+import tempfile
+
+from common import say
+
+PROGRAMS = ("linear", "attention", "elementwise")
+
+
+def run(binary, threads):
+    """[{name, gflops, peak, percent}], empty where the benchmarks are not built."""
+    folder = os.path.join(os.path.dirname(binary), "bench")
+    found = []
+    for program in PROGRAMS:
+        path = os.path.join(folder, f"bench_{program}")
+        if not os.path.exists(path):
+            say(f"{path} is not built (cmake -DLORIKEET_BUILD_BENCH=ON): left out")
+            continue
+        say(f"bench_{program}")
+        with tempfile.NamedTemporaryFile("r", suffix=".json") as out:
+            subprocess.run([path, f"--benchmark_out={out.name}", "--benchmark_out_format=json"], check=True,
+                           stdout=subprocess.DEVNULL, env={**os.environ, "LORIKEET_BENCH_THREADS": str(threads)})
+            listed = json.load(out)["benchmarks"]
+        found += [{"name": b["name"].split("/iterations")[0], "gflops": b["GF/s"], "peak": b["peak"], "percent": b["percent"]}
+                  for b in listed if "percent" in b]
+    return found
