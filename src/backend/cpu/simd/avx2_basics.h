@@ -136,9 +136,14 @@ struct V {
 struct U {
   using I = __m256i;
   static LORIKEET_INLINE I set(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }
-  static LORIKEET_INLINE I load(const uint32_t* p) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  /// 64-bit numbers from `first` on, in the order that pairs_low() and pairs_high() undo.
+  static constexpr int kCounters = 4;
+  static LORIKEET_INLINE I counters(uint64_t first) {
+    return _mm256_add_epi64(_mm256_set1_epi64x(static_cast<long long>(first)),
+                            _mm256_setr_epi64x(0, 2, 1, 3));
   }
+  static LORIKEET_INLINE I pairs_low(I a, I b) { return _mm256_unpacklo_epi64(a, b); }
+  static LORIKEET_INLINE I pairs_high(I a, I b) { return _mm256_unpackhi_epi64(a, b); }
   static LORIKEET_INLINE I exclusive_or(I a, I b) { return _mm256_xor_si256(a, b); }
   static LORIKEET_INLINE I product_even(I a, I b) { return _mm256_mul_epu32(a, b); }
   static LORIKEET_INLINE I high_half(I a) { return _mm256_srli_epi64(a, 32); }

@@ -144,7 +144,14 @@ struct V {
 struct U {
   using I = __m512i;
   static LORIKEET_INLINE I set(uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
-  static LORIKEET_INLINE I load(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  /// 64-bit numbers from `first` on, in the order that pairs_low() and pairs_high() undo.
+  static constexpr int kCounters = 8;
+  static LORIKEET_INLINE I counters(uint64_t first) {
+    return _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(first)),
+                            _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
+  }
+  static LORIKEET_INLINE I pairs_low(I a, I b) { return _mm512_unpacklo_epi64(a, b); }
+  static LORIKEET_INLINE I pairs_high(I a, I b) { return _mm512_unpackhi_epi64(a, b); }
   static LORIKEET_INLINE I exclusive_or(I a, I b) { return _mm512_xor_si512(a, b); }
   static LORIKEET_INLINE I product_even(I a, I b) { return _mm512_mul_epu32(a, b); }
   static LORIKEET_INLINE I high_half(I a) { return _mm512_srli_epi64(a, 32); }
