@@ -140,8 +140,7 @@ void Run::item(int64_t panel_index, int64_t split, int thread) const {
       const RightSide& b = p.terms[i].b;
       for (int v = 0; v < vectors; ++v)
         b.multiply_few(col0 + 16 * v, std::min(16, cols - 16 * v), a[i], a_stride[i], static_cast<int>(rows),
-                       c + 16 * v, i > 0, scratch);
-      b.prefetch(col0 + layout.ahead, layout.width, 0, b.sums());
+                       c + 16 * v, i > 0, layout.ahead, scratch);
     }
     finish(c, 0, rows, col0, cols);
     return;

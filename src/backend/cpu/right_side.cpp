@@ -123,11 +123,17 @@ void RightSide::pack_columns(int64_t first, int outputs, int64_t first_sum, int6
 }
 
 void RightSide::multiply_few(int64_t first, int n, const char* a, int64_t a_stride, int rows, float* c,
-                             bool add, char* scratch) const {
+                             bool add, int64_t ahead, char* scratch) const {
+  const bool in_place = access_ == Access::direct || (code_ops_ && code_ops_->few);
+  int64_t ahead_bytes = 0;
+  if (in_place && !row_map_)
+    ahead_bytes = ahead * (stored_bytes(1, 0, cols_).first - stored_bytes(0, 0, cols_).first);
+  else
+    prefetch(first + ahead, n, 0, cols_);
   if (code_ops_ && code_ops_->few) {
     int32_t at[16];
     for (int i = 0; i < n; ++i) at[i] = static_cast<int32_t>(stored(first + i));
-    code_ops_->few(codes_, at, n, cols_, a, a_stride, rows, c, add);
+    code_ops_->few(codes_, at, n, cols_, a, a_stride, rows, c, add, ahead_bytes);
     return;
   }
   const int64_t step = access_ == Access::direct ? cols_ : kDecodeColumns;
@@ -136,7 +142,7 @@ void RightSide::multiply_few(int64_t first, int n, const char* a, int64_t a_stri
     const char* at[16];
     for (int i = 0; i < n; ++i)
       at[i] = elements(first + i, k, width, scratch + i * kDecodeColumns * (4 / ops_->unit));
-    ops_->few_dense(at, n, width, a + k * (4 / ops_->unit), a_stride, rows, c, add || k > 0);
+    ops_->few_dense(at, n, width, a + k * (4 / ops_->unit), a_stride, rows, c, add || k > 0, ahead_bytes);
   }
 }
 

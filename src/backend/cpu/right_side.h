@@ -33,9 +33,10 @@ class RightSide {
   bool has_few(int64_t rows) const {
     return rows <= simd::kFewRows && ops_->few_dense && axis_ == Axis::columns && cols_ % ops_->unit == 0;
   }
-  /// c[i][0:16] (+)= row i of a times the outputs [first, first + n), n <= 16, without a panel.
+  /// c[i][0:16] (+)= row i of a times the outputs [first, first + n), n <= 16, without a panel. Meanwhile the
+  /// cache is asked for the outputs `ahead` further on.
   void multiply_few(int64_t first, int n, const char* a, int64_t a_stride, int rows, float* c, bool add,
-                    char* scratch) const;
+                    int64_t ahead, char* scratch) const;
 
   /// Asks the cache for what pack() will read. Rows lie far apart or are short, which hardware prefetchers
   /// miss.

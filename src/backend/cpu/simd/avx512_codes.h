@@ -38,9 +38,16 @@ inline uint16_t half_bits(const uint8_t* p) {
   return bits;
 }
 
+/// The block that holds column `first` of a row.
+template <class Format>
+LORIKEET_INLINE const uint8_t* block_at(const Codes& w, int64_t row, int64_t first) {
+  return w.data + row * w.row_bytes + first / Format::kElements * Format::kBytes;
+}
+
 // A format gives: kTile columns at a time, 64 bytes of codes a row; kPart columns that share their scales;
-// load() of a row's codes and scales into lane i; Scale, the vectors of a part; units(), the units of a part
-// in order. Codes of a part lie in 64 / (kTile / kPart) bytes, that many quarters of the transposed vectors.
+// at(), where the codes lie; load() of a row's codes and scales into lane i; Scale, the vectors of a part;
+// units(), the units of a part in order. Codes of a part lie in 64 / (kTile / kPart) bytes, that many
+// quarters of the transposed vectors.
 
 /// 4-bit codes, high nibble first: bitsandbytes.
 struct Bnb4Codes {
@@ -50,11 +57,14 @@ struct Bnb4Codes {
   };
   __m512 code;
   explicit Bnb4Codes(const Codes& w) : code(_mm512_loadu_ps(w.code)) {}
+  static LORIKEET_INLINE const uint8_t* at(const Codes& w, int64_t row, int64_t first) {
+    return w.data + (row * w.cols + first) / 2;
+  }
   /// `columns` is kTile or, at the end of a row, half of it.
   static LORIKEET_INLINE __m512i load(const Codes& w, int64_t row, int64_t first, int64_t columns, int i,
                                       Rows& rows) {
     const int64_t flat = row * w.cols + first;
-    const uint8_t* codes = w.data + flat / 2;
+    const uint8_t* codes = at(w, row, first);
     rows.scale[0][i] = bnb4_scale(w, flat);
     if (columns < kTile)
       return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
@@ -106,9 +116,12 @@ struct NibbleCodes {
   };
   __m512 code;
   explicit NibbleCodes(const Codes&) : code(code_values(kMinimum ? 0 : -8)) {}
+  static LORIKEET_INLINE const uint8_t* at(const Codes& w, int64_t row, int64_t first) {
+    return block_at<Format>(w, row, first);
+  }
   static LORIKEET_INLINE __m512i load(const Codes& w, int64_t row, int64_t first, int64_t columns, int i,
                                       Rows& rows) {
-    const uint8_t* b = w.data + row * w.row_bytes + first / kPart * Format::kBytes;
+    const uint8_t* b = at(w, row, first);
     __m512i r = _mm512_setzero_si512();
     for (int part = 0; part < columns / kPart; ++part, b += Format::kBytes) {
       rows.scale[part][i] = half_bits(b);
@@ -138,9 +151,12 @@ struct Q8_0Codes {
     alignas(64) uint16_t scale[2][16] = {};
   };
   explicit Q8_0Codes(const Codes&) {}
+  static LORIKEET_INLINE const uint8_t* at(const Codes& w, int64_t row, int64_t first) {
+    return block_at<Q8_0>(w, row, first);
+  }
   static LORIKEET_INLINE __m512i load(const Codes& w, int64_t row, int64_t first, int64_t columns, int i,
                                       Rows& rows) {
-    const uint8_t* b = w.data + row * w.row_bytes + first / kPart * Q8_0::kBytes;
+    const uint8_t* b = at(w, row, first);
     rows.scale[0][i] = half_bits(b);
     if (columns < kTile)
       return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 2)));
@@ -170,9 +186,12 @@ struct Q4_KCodes {
   };
   __m512 code;
   explicit Q4_KCodes(const Codes&) : code(code_values(0)) {}
+  static LORIKEET_INLINE const uint8_t* at(const Codes& w, int64_t row, int64_t first) {
+    return block_at<Q4_K>(w, row, first) + 16 + first % Q4_K::kElements / 2;
+  }
   static LORIKEET_INLINE __m512i load(const Codes& w, int64_t row, int64_t first, int64_t columns, int i,
                                       Rows& rows) {
-    const uint8_t* b = w.data + row * w.row_bytes + first / Q4_K::kElements * Q4_K::kBytes;
+    const uint8_t* b = block_at<Q4_K>(w, row, first);
     const int part0 = static_cast<int>(first % Q4_K::kElements / kPart);
     const float d = half_at(b), dmin = half_at(b + 2);
     for (int part = 0; part < columns / kPart; ++part)
@@ -181,7 +200,7 @@ struct Q4_KCodes {
         rows.scale[part][high][i] = d * s.scale;
         rows.minimum[part][high][i] = dmin * s.minimum;
       }
-    const uint8_t* codes = b + 16 + 32 * part0;
+    const uint8_t* codes = at(w, row, first);
     if (columns < kTile)
       return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
     return _mm512_loadu_si512(codes);
@@ -200,10 +219,10 @@ struct Q4_KCodes {
 };
 
 /// Calls f(unit index, 16 columns of the unit) for the columns [first, first + k) of 16 rows, in order;
-/// rows from n on are zero.
+/// rows from n on are zero. Asks the cache for the codes `ahead` bytes further on, if it is not 0.
 template <class Format, class F>
 LORIKEET_INLINE void for_each_unit(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
-                                   const F& f) {
+                                   int64_t ahead, const F& f) {
   constexpr int kParts = Format::kTile / Format::kPart;
   const Format format(w);
   for (int64_t done = 0; done < k;) {
@@ -217,6 +236,8 @@ LORIKEET_INLINE void for_each_unit(const Codes& w, const int32_t* rows, int n, i
       for (int i = 0; i < 16; ++i)
         r[i] = i < n ? Format::load(w, rows[i], first + done, columns, i, scales) : _mm512_setzero_si512();
     }
+    if (ahead)
+      for (int i = 0; i < n; ++i) __builtin_prefetch(Format::at(w, rows[i], first + done) + ahead, 0, 2);
     transpose16(r);
     for (int part = 0; part < columns / Format::kPart; ++part)
       format.units(r + 16 / kParts * part, scales, part,
@@ -228,17 +249,17 @@ LORIKEET_INLINE void for_each_unit(const Codes& w, const int32_t* rows, int n, i
 template <class Format>
 void pack_codes(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k, char* panel,
                 int64_t panel_stride) {
-  for_each_unit<Format>(w, rows, n, first, k, [=](int64_t u, __m512i unit) {
+  for_each_unit<Format>(w, rows, n, first, k, 0, [=](int64_t u, __m512i unit) {
     _mm512_storeu_si512(panel + u * panel_stride, unit);
   });
 }
 
 template <class Format>
 void few_codes(const Codes& w, const int32_t* weights, int n, int64_t k, const char* a, int64_t a_stride,
-               int rows, float* c, bool add) {
+               int rows, float* c, bool add, int64_t ahead) {
   with_rows(rows, [&]<int R>() {
     FewSums<DotBf16, R> sums(c, add);
-    for_each_unit<Format>(w, weights, n, 0, k,
+    for_each_unit<Format>(w, weights, n, 0, k, ahead,
                           [&](int64_t u, __m512i unit) { sums.add(a + 4 * u, a_stride, unit); });
     sums.store(c);
   });

@@ -154,13 +154,15 @@ LORIKEET_INLINE void with_rows(int rows, const F& f) {
 
 template <class Dot, int kUnit>
 void few_dense(const char* const* weights, int n, int64_t k, const char* a, int64_t a_stride, int rows,
-               float* c, bool add) {
+               float* c, bool add, int64_t ahead) {
   with_rows(rows, [&]<int R>() {
     FewSums<Dot, R> sums(c, add);
     constexpr int64_t kStep = 16 * kUnit;
     for (int64_t first = 0; first < k; first += kStep) {
       const int64_t left = k - first, at = first * (4 / kUnit);
       __m512i r[16];
+      if (ahead)
+        for (int i = 0; i < n; ++i) __builtin_prefetch(weights[i] + at + ahead, 0, 2);
       if (n == 16 && left >= kStep) {
         LORIKEET_UNROLL
         for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(weights[i] + at);

@@ -74,9 +74,10 @@ struct CodeOps {
   void (*pack_columns)(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k, char* panel,
                        int64_t panel_stride);
   /// For at most kFewRows activation rows, where packing costs more than the product: 16 columns of c, the
-  /// same chains of additions as PanelOps::multiply.
+  /// same chains of additions as PanelOps::multiply. Asks the cache for what lies `ahead` bytes behind
+  /// everything it reads: done at once, that would stall on the memory.
   void (*few)(const Codes& w, const int32_t* weights, int n, int64_t k, const char* a, int64_t a_stride,
-              int rows, float* c, bool add);
+              int rows, float* c, bool add, int64_t ahead);
 };
 
 /// Products of one element type: activations row by row times packed panels, summed in f32.
@@ -98,7 +99,7 @@ struct PanelOps {
   CodeOps codes[10];   ///< by WeightFormat
   /// CodeOps::few for weight rows of this element type; k is a multiple of the unit. Null: none.
   void (*few_dense)(const char* const* weights, int n, int64_t k, const char* a, int64_t a_stride, int rows,
-                    float* c, bool add);
+                    float* c, bool add, int64_t ahead);
   AttentionOps attention;
 };
 
