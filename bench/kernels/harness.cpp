@@ -104,6 +104,9 @@ double peak_gflops(DType compute) {
 }
 
 void measure(benchmark::State& state, DType compute, double flops, const std::function<void()>& work) {
+  // With LORIKEET_BENCH_SMOKE one sample shows that everything runs, however busy the machine is.
+  static const bool smoke = std::getenv("LORIKEET_BENCH_SMOKE") != nullptr;
+  const auto quiet = [&](double peak) { return smoke || probe(compute, kProbeSteps) >= kQuiet * peak; };
   const double peak = peak_gflops(compute);
   work();
   const double start = now();
@@ -112,12 +115,13 @@ void measure(benchmark::State& state, DType compute, double flops, const std::fu
   const auto calls = static_cast<int64_t>(std::max(1.0, kSampleSeconds / once));
   std::vector<double> kept;
   for (auto _ : state) {
-    for (int tries = 0; static_cast<int>(kept.size()) < kSamples && tries < kMostTries; ++tries) {
-      if (probe(compute, kProbeSteps) < kQuiet * peak) continue;
+    const int samples = smoke ? 1 : kSamples;
+    for (int tries = 0; static_cast<int>(kept.size()) < samples && tries < kMostTries; ++tries) {
+      if (!quiet(peak)) continue;
       const double t = now();
       for (int64_t i = 0; i < calls; ++i) work();
       const double seconds = (now() - t) / static_cast<double>(calls);
-      if (probe(compute, kProbeSteps) >= kQuiet * peak) kept.push_back(seconds);
+      if (quiet(peak)) kept.push_back(seconds);
     }
     if (kept.empty()) {
       state.SkipWithError("the machine was never quiet");
