@@ -25,6 +25,7 @@ import transformers
 
 import hf_dump
 from model_fixtures.families import FAMILIES
+from model_fixtures.gguf_families import GGUF_FAMILIES, make_gguf_family
 from model_fixtures.gguf_model import GGUF_MODELS, make_gguf
 from model_fixtures.tokenizer import save_tokenizer
 from model_fixtures.training import RECIPE, train
@@ -178,10 +179,12 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     transformers.logging.set_verbosity_error()
-    there = [name for name in [*FAMILIES, *GGUF_MODELS] if os.path.isdir(os.path.join(MODELS, name))]
+    there = [name for name in [*FAMILIES, *GGUF_MODELS, *GGUF_FAMILIES] if os.path.isdir(os.path.join(MODELS, name))]
     wanted = sys.argv[1:] or there
     for folder_name in wanted:
         if folder_name in FAMILIES:
             make_folder(folder_name, FAMILIES[folder_name])
+        elif folder_name in GGUF_FAMILIES:
+            make_gguf_family(MODELS, folder_name)
         else:
             make_gguf(MODELS, folder_name)

@@ -17,13 +17,14 @@ namespace lorikeet {
 /// the thread count.
 constexpr int64_t kTokenChunk = 512;
 
-/// y[n] = scale * table[tokens[n]]   (y [N,C], table [V,C] in any weight format)
+/// y[n] (+)= scale * table[tokens[n]]   (y [N,C], table [V,C] in any weight format)
 struct EmbeddingArgs {
   static constexpr auto op_name = "embedding";
   TensorView y;
   const Weight* table;
   const int32_t* tokens;
   double scale = 1;
+  bool accumulate = false;
 };
 /// dtable[tokens[n]] += scale * dy[n], in token order   (dtable [V,C] stat type)
 struct EmbeddingBwdArgs {
@@ -48,6 +49,29 @@ struct RmsNormBwdArgs {
   TensorView dx, dw, dy, x, w, rstd;
   double weight_offset = 0;
   bool accumulate = false;
+};
+
+/// y = (x - mean) * rstd * w + b, mean and variance of each row, rstd = 1 / sqrt(variance + eps)   (x, y
+/// [M,C]; w [1,C], b [1,C] optional, any of f32, bf16, f16 or the compute type; stats [M,2] stat holds mean
+/// and rstd, may be empty when no backward follows)
+struct LayerNormArgs {
+  static constexpr auto op_name = "layer_norm";
+  TensorView y, stats, x, w, b;
+  double eps;
+};
+/// dx (optional) (+)= gradient of layer_norm; dw (optional, [1,C] stat) += sum over rows in index order,
+/// chunks of kTokenChunk. dx may be dy. The gradient of b is a column_sum of dy.
+struct LayerNormBwdArgs {
+  static constexpr auto op_name = "layer_norm_bwd";
+  TensorView dx, dw, dy, x, w, stats;
+  bool accumulate = false;
+};
+
+/// y = a + scale * b, rounded once   ([N,C] each; y may be a)
+struct AddArgs {
+  static constexpr auto op_name = "add";
+  TensorView y, a, b;
+  double scale = 1;
 };
 
 /// y = residual + x W^T + bias + low lora_b^T, one sum in f32 rounded once.
@@ -94,9 +118,20 @@ struct DropoutArgs {
   bool accumulate = false;
 };
 
-/// Rotary embedding on the first rotary_dim elements of each head, by table rows cos/sin [positions,
-/// rotary_dim/2] f32. sign +1 forward, -1 backward. y may be x. Pairs are (j, j + rotary_dim/2), or (2j,
-/// 2j+1) if interleaved.
+/// Where the heads of a query, key or value lie in a row of a fused projection: `group` heads one after
+/// another from `first`, the next `group` of them `step` elements further on, and so on. group 0: all of them
+/// one after another.
+struct HeadLayout {
+  int32_t first = 0, group = 0, step = 0;
+  int64_t at(int64_t head, int64_t dim) const {
+    return group == 0 ? first + head * dim : first + head / group * step + head % group * dim;
+  }
+};
+
+/// Rotary embedding on the first rotary_dim elements of each head, by table rows cos/sin [rows, rotary_dim/2]
+/// f32; positions[n] is the table row of token n. The rest of a head is copied (rotary_dim 0: all of it).
+/// sign +1 forward, -1 backward. y may be x. Pairs are (j, j + rotary_dim/2), or (2j, 2j+1) if interleaved.
+/// The view with fewer columns holds exactly the heads; the other may be a fused projection.
 struct RopeArgs {
   static constexpr auto op_name = "rope";
   TensorView y, x, cos, sin;
@@ -104,6 +139,8 @@ struct RopeArgs {
   int32_t head_dim, rotary_dim;
   double sign = 1;
   bool interleaved = false;
+  HeadLayout y_heads = {}, x_heads = {};
+  int64_t heads() const { return (x.cols < y.cols ? x.cols : y.cols) / head_dim; }
 };
 
 struct Heads {
@@ -136,13 +173,13 @@ struct AttentionBwdArgs {
 
 enum class Activation : uint8_t { silu, gelu_tanh, gelu, relu };
 
-/// y = act(gate) * up   ([N,F] each)
+/// y = act(gate) * up, or act(gate) without `up`   ([N,F] each)
 struct GatedActivationArgs {
   static constexpr auto op_name = "gated_activation";
   TensorView y, gate, up;
   Activation activation = Activation::silu;
 };
-/// dgate may be gate and dup may be up.
+/// dgate may be gate and dup may be up; dup is absent where up is.
 struct GatedActivationBwdArgs {
   static constexpr auto op_name = "gated_activation_bwd";
   TensorView dgate, dup, dy, gate, up;
@@ -169,6 +206,14 @@ struct CastArgs {
   static constexpr auto op_name = "cast";
   TensorView y, x;
   double scale = 1;
+};
+
+/// y = softcap * tanh(scale * x / softcap), or scale * x where softcap is 0   (f32 or the reference type; y
+/// may be x)
+struct LogitCapArgs {
+  static constexpr auto op_name = "logit_cap";
+  TensorView y, x;
+  double scale = 1, softcap = 0;
 };
 
 /// Cross-entropy of logits z = softcap(logit_scale * logits) [M,V] against target[M]:

@@ -11,6 +11,8 @@
 #include "core/error.h"
 #include "core/system_memory.h"
 #include "core/thread_pool.h"
+#include "model/arch/registry.h"
+#include "model/files.h"
 
 namespace lorikeet::cli {
 namespace {
@@ -42,6 +44,9 @@ Json as_json() {
   for (const Isa isa : kAllIsas) isas[name_of(isa)] = isa_available(isa);
   for (const KernelChoice& k : kernel_choices())
     kernels[k.op] = {{"float32", k.float32}, {"bfloat16", k.bfloat16}};
+  Json families = Json::array();
+  for (const Architecture& a : architectures())
+    families.push_back({{"architecture", a.name}, {"models", a.family}, {"gguf", gguf_architecture(a.name)}});
   return Json{{"version", version_number()},
               {"commit", commit()},
               {"processor", processor_name()},
@@ -52,7 +57,8 @@ Json as_json() {
 
               {"memory_free_bytes", available_memory()},
               {"gpus", gpu_devices()},
-              {"kernels", kernels}};
+              {"kernels", kernels},
+              {"architectures", families}};
 }
 
 void print() {
@@ -74,14 +80,19 @@ void print() {
   std::vector<std::vector<std::string>> rows{{"kernel of", "float32", "bfloat16"}};
   for (const KernelChoice& k : kernel_choices()) rows.push_back({k.op, k.float32, k.bfloat16});
   out().write(table_text(rows, "lll"));
+  out().line("");
+  rows = {{"models", "architecture", "GGUF"}};
+  for (const Architecture& a : architectures())
+    rows.push_back({a.family, a.name, std::string(gguf_architecture(a.name))});
+  out().write(table_text(rows, "lll"));
 }
 
 }  // namespace
 
 int run_doctor(const std::vector<std::string>& arguments) {
   CommandLine line("doctor", "doctor [--json]",
-                   "Shows what this machine offers: instruction sets, threads, memory, GPUs, and the kernel "
-                   "that each op would use.");
+                   "Shows what this machine offers: instruction sets, threads, memory, GPUs, the kernel "
+                   "that each op would use, and the models that can be trained.");
   if (!line.read(arguments)) return 0;
   line.expect_positionals(0, 0, "");
   if (line.common.json) {

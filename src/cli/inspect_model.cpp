@@ -82,7 +82,7 @@ Json as_json(const ModelFiles& files) {
               {"name", files.name()},
               {"architecture", s.architecture},
               {"model_type", s.model_type},
-              {"parameters", s.parameter_count()},
+              {"parameters", files.parameter_count()},
               {"vocab_size", s.vocab_size},
               {"hidden_size", s.hidden_size},
               {"intermediate_size", s.intermediate_size},
@@ -111,7 +111,7 @@ void print(const ModelFiles& files) {
   out().line(fmt::format("model        {} · {} · {}", printable(files.name()), s.architecture,
                          in_bytes(files.mapped_bytes())));
   out().line(fmt::format("size         {} parameters · {} blocks · hidden {} · inner {} · vocabulary {}",
-                         in_millions(s.parameter_count()), s.num_hidden_layers, s.hidden_size,
+                         in_millions(files.parameter_count()), s.num_hidden_layers, s.hidden_size,
                          s.intermediate_size, with_commas(s.vocab_size)));
   out().line(fmt::format("attention    {} heads on {} key/value heads of {} · {} positions",
                          s.num_attention_heads, s.num_key_value_heads, s.head_dim,

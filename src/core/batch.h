@@ -21,6 +21,9 @@ struct MicroBatch {
   std::span<const int32_t> target_at;  ///< [targets] token indices whose output is scored, ascending
   std::span<const int32_t> target_id;  ///< [targets] the id each of them should predict
   std::span<const int64_t> row_ids;    ///< [rows] stable number of each row in the data set: the dropout key
+  /// [rows] the length by which a rotary embedding that depends on it turns: the whole prompt's while parts
+  /// of it are fed. Empty: k_count.
+  std::span<const int32_t> rope_lengths = {};
   int64_t n() const { return static_cast<int64_t>(tokens.size()); }
 };
 

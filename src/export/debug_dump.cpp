@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 #include "io/safetensors_writer.h"
 #include "model/decoder.h"
+#include "ops/norm.h"
 
 namespace lorikeet {
 
@@ -36,8 +38,8 @@ struct DumpBatch {
   void add(const Model& model, size_t index, const DumpRow& row) {
     const auto n = static_cast<int32_t>(row.ids.size()), begin = static_cast<int32_t>(tokens.size());
     if (n == 0) refuse(index, "the row has no tokens");
-    if (n > model.rope_cos.rows)
-      refuse(index, fmt::format("{} tokens are more than the {} positions prepared", n, model.rope_cos.rows));
+    if (n > model.positions)
+      refuse(index, fmt::format("{} tokens are more than the {} positions prepared", n, model.positions));
     if (row.labels.size() != row.ids.size())
       refuse(index, fmt::format("{} labels for {} tokens", row.labels.size(), n));
     const auto check = [&](int32_t id) {
@@ -102,9 +104,7 @@ Results run(const Model& model, ThreadPool& threads, Arena& arena, const DumpBat
   });
   r.logits = dry ? std::vector<float>() : as_floats(logits.view);
   if (request.hidden_states) {
-    dispatch(
-        stream,
-        RmsNormArgs{normed.view, {}, last.view, model.head.norm.w, model.head.eps, model.head.weight_offset});
+    norm_rows(stream, model.head.norm, normed.view, {}, last.view);
     if (!dry) r.hidden.push_back(as_floats(normed.view));
   }
 
@@ -116,6 +116,16 @@ Results run(const Model& model, ThreadPool& threads, Arena& arena, const DumpBat
     decoder.evaluate(view, totals);
   r.loss *= scale;
   return r;
+}
+
+/// The gradient of a parameter as the model's files lay it out.
+std::vector<float> gradient_values(const TrainableStore& store, const NamedTensor& t, bool transposed) {
+  const std::vector<float> rows = as_floats(store.grad_of(t));
+  if (!transposed) return rows;
+  std::vector<float> columns;
+  for (int64_t k = 0; k < t.cols; ++k)
+    for (int64_t i = 0; i < t.rows; ++i) columns.push_back(rows[static_cast<size_t>(i * t.cols + k)]);
+  return columns;
 }
 
 std::string gradient_name(const TrainableStore& store, const NamedTensor& t) {
@@ -135,6 +145,10 @@ void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& thr
   if (request.gradients) store.zero_grad(Stream{Device::cpu, &threads, &arena});
   const Results r = run(model, threads, arena, batch, request);
 
+  std::set<std::string> transposed;
+  if (model.spec.conv1d)
+    for (const std::string& path : linear_module_paths(model.spec)) transposed.insert(path + ".weight");
+
   std::vector<SafetensorsEntry> entries = {{"loss", SafetensorsType::f32, {1}}};
   const auto row_tensors = [&](const auto& use) {
     for (size_t row = 0; row < batch.rows.size(); ++row) {
@@ -148,7 +162,8 @@ void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& thr
   });
   if (request.gradients)
     for (const NamedTensor& t : store.tensors())
-      entries.push_back({gradient_name(store, t), SafetensorsType::f32, t.shape});
+      entries.push_back({gradient_name(store, t), SafetensorsType::f32,
+                         transposed.contains(t.name) ? std::vector{t.cols, t.rows} : t.shape});
 
   SafetensorsWriter writer(request.output, entries);
   const auto loss = static_cast<float>(r.loss);
@@ -160,7 +175,8 @@ void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& thr
   });
   if (request.gradients)
     for (const NamedTensor& t : store.tensors())
-      writer.write(gradient_name(store, t), std::span<const float>(as_floats(store.grad_of(t))));
+      writer.write(gradient_name(store, t),
+                   std::span<const float>(gradient_values(store, t, transposed.contains(t.name))));
   writer.commit();
 }
 

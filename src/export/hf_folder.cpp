@@ -31,34 +31,53 @@ constexpr const char* kSideFiles[] = {
                                    : "the adapter or the base is broken: its training diverged");
 }
 
-void round_row(const ExpectedTensor& t, int64_t row, const float* in, DType dtype, std::byte* out) {
+void round_row(const ExpectedTensor& t, int64_t row, const float* in, int64_t n, DType dtype,
+               std::byte* out) {
   constexpr float kLargestF16 = 65504;
-  for (int64_t k = 0; k < t.cols; ++k)
+  for (int64_t k = 0; k < n; ++k)
     if (!std::isfinite(in[k]) || (dtype == DType::f16 && std::abs(in[k]) > kLargestF16))
       refuse_value(t, in[k], row, k, dtype);
   if (dtype == DType::bf16)
-    std::transform(in, in + t.cols, reinterpret_cast<Bf16*>(out), [](float x) { return to_bf16(x); });
+    std::transform(in, in + n, reinterpret_cast<Bf16*>(out), [](float x) { return to_bf16(x); });
   else if (dtype == DType::f16)
-    std::transform(in, in + t.cols, reinterpret_cast<F16*>(out), [](float x) { return to_f16(x); });
+    std::transform(in, in + n, reinterpret_cast<F16*>(out), [](float x) { return to_f16(x); });
   else
-    std::copy(in, in + t.cols, reinterpret_cast<float*>(out));
+    std::copy(in, in + n, reinterpret_cast<float*>(out));
+}
+
+/// Rows [first, first + n) of a tensor as the file has it, in f32: of a transposed one, columns of the
+/// matrix.
+void read_part(const ExpectedTensor& t, int64_t first, int64_t n, const RowReader& rows, ThreadPool& threads,
+               std::vector<float>& wide) {
+  if (!t.transposed) {
+    const int64_t lines = std::max<int64_t>(1, n / (4 * threads.size()));
+    threads.for_each((n + lines - 1) / lines, [&](int64_t item, int) {
+      const int64_t begin = item * lines, end = std::min(n, begin + lines);
+      rows(t, first + begin, first + end, wide.data() + begin * t.cols);
+    });
+    return;
+  }
+  threads.for_each(t.rows, [&](int64_t i, int) {
+    std::vector<float> row(static_cast<size_t>(t.cols));
+    rows(t, i, i + 1, row.data());
+    for (int64_t k = 0; k < n; ++k)
+      wide[static_cast<size_t>(k * t.rows + i)] = row[static_cast<size_t>(first + k)];
+  });
 }
 
 void write_tensor(const ExpectedTensor& t, DType dtype, const RowReader& rows, ThreadPool& threads,
                   ShardedSafetensorsWriter& writer) {
-  const int64_t step = std::max<int64_t>(1, kPartElements / t.cols),
-                lines = std::max<int64_t>(1, step / (4 * threads.size()));
-  const size_t row_bytes = static_cast<size_t>(t.cols) * size_of(dtype);
-  std::vector<std::byte> part(static_cast<size_t>(std::min(step, t.rows)) * row_bytes);
-  std::vector<float> wide(static_cast<size_t>(std::min(step, t.rows) * t.cols));
-  for (int64_t first = 0; first < t.rows; first += step) {
-    const int64_t n = std::min(step, t.rows - first);
-    threads.for_each((n + lines - 1) / lines, [&](int64_t item, int) {
-      const int64_t begin = item * lines, end = std::min(n, begin + lines);
-      rows(t, first + begin, first + end, wide.data() + begin * t.cols);
-      for (int64_t i = begin; i < end; ++i)
-        round_row(t, first + i, wide.data() + i * t.cols, dtype,
-                  part.data() + static_cast<size_t>(i) * row_bytes);
+  const int64_t count = t.transposed ? t.cols : t.rows, width = t.transposed ? t.rows : t.cols;
+  const int64_t step = std::min(count, std::max<int64_t>(1, kPartElements / width));
+  const size_t row_bytes = static_cast<size_t>(width) * size_of(dtype);
+  std::vector<std::byte> part(static_cast<size_t>(step) * row_bytes);
+  std::vector<float> wide(static_cast<size_t>(step * width));
+  for (int64_t first = 0; first < count; first += step) {
+    const int64_t n = std::min(step, count - first);
+    read_part(t, first, n, rows, threads, wide);
+    threads.for_each(n, [&](int64_t i, int) {
+      round_row(t, first + i, wide.data() + i * width, width, dtype,
+                part.data() + static_cast<size_t>(i) * row_bytes);
     });
     writer.write(t.name, std::span<const std::byte>(part.data(), static_cast<size_t>(n) * row_bytes));
   }
@@ -70,8 +89,7 @@ uint64_t write_weights(const std::string& folder, const ModelFiles& like, DType 
   uint64_t bytes = 0;
   for (const SourceTensor& s : like.tensors()) {
     const ExpectedTensor& t = s.expected;
-    entries.push_back({t.name, to_safetensors_type(dtype),
-                       t.role == TensorRole::vector ? std::vector{t.cols} : std::vector{t.rows, t.cols}});
+    entries.push_back({t.name, to_safetensors_type(dtype), t.shape()});
     bytes += bytes_of(entries.back());
   }
   ShardedSafetensorsWriter writer(folder, entries);

@@ -86,7 +86,7 @@ void Generator::check(std::span<const std::vector<int32_t>> prompts, const Gener
   if (options.max_new_tokens < 1)
     throw Error(ErrorKind::usage,
                 fmt::format("max_new_tokens is {}, it must be 1 or more", options.max_new_tokens));
-  const int64_t positions = std::min(model_.spec.max_position_embeddings, model_.rope_cos.rows);
+  const int64_t positions = std::min(model_.spec.max_position_embeddings, model_.positions);
   for (size_t i = 0; i < prompts.size(); ++i) {
     const std::string where = fmt::format("prompt {}", i + 1);
     const auto length = static_cast<int64_t>(prompts[i].size());
@@ -100,6 +100,14 @@ void Generator::check(std::span<const std::vector<int32_t>> prompts, const Gener
                   where,
                   fmt::format("shorten the prompt, or --max-new-tokens {}",
                               std::max<int64_t>(1, positions - length)));
+    const RopeSpec& rope = model_.spec.rope;
+    const int64_t turn = rope.original_max_position_embeddings;
+    if (rope.scaling == RopeScaling::longrope && length <= turn && length + options.max_new_tokens - 1 > turn)
+      throw Error(ErrorKind::usage,
+                  fmt::format("{} prompt tokens and {} new ones cross position {}, where the model's rotary "
+                              "embedding changes",
+                              length, options.max_new_tokens, turn),
+                  where, fmt::format("--max-new-tokens {}", turn + 1 - length));
     for (const int32_t id : prompts[i])
       if (id < 0 || id >= model_.spec.vocab_size)
         throw Error(

@@ -48,7 +48,8 @@ class Generator {
   /// Completes each prompt; results are in the order of the prompts.
   ///
   /// Throws Error(usage) for an empty prompt, an id outside the vocabulary, or prompt + max_new_tokens beyond
-  /// the positions that the model or its rope table has; Error(resource) if a single row does not fit the
+  /// the positions that the model or its rope table has, or across the one where longrope changes all earlier
+  /// keys; Error(resource) if a single row does not fit the
   /// budget.
   std::vector<Completion> run(std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options,
                               const TokenCallback& on_token = {});

@@ -38,6 +38,7 @@ void Feed::clear() {
   cache_at_.clear();
   at_.clear();
   spans_.clear();
+  lengths_.clear();
   scored_.clear();
 }
 
@@ -50,6 +51,7 @@ void Feed::add(const LiveRow& row, size_t index, int64_t count) {
   }
   spans_.push_back({begin, static_cast<int32_t>(count), static_cast<int32_t>(row.cache_begin),
                     static_cast<int32_t>(row.fed + count)});
+  lengths_.push_back(static_cast<int32_t>(std::max(row.prompt_length, row.fed + count)));
   if (row.fed + count < static_cast<int64_t>(row.ids.size())) return;
   at_.push_back(static_cast<int32_t>(tokens()) - 1);
   scored_.push_back(index);
@@ -60,6 +62,7 @@ MicroBatch Feed::batch() const {
   b.tokens = tokens_;
   b.positions = positions_;
   b.rows = spans_;
+  b.rope_lengths = lengths_;
   return b;
 }
 

@@ -52,7 +52,7 @@ class Feed {
   std::span<const size_t> scored() const { return scored_; }  ///< the rows they belong to
 
  private:
-  std::vector<int32_t> tokens_, positions_, cache_at_, at_;
+  std::vector<int32_t> tokens_, positions_, cache_at_, at_, lengths_;
   std::vector<RowSpan> spans_;
   std::vector<size_t> scored_;
 };

@@ -1,12 +1,16 @@
 #include "model/decoder.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "model/block.h"
+#include "model/rope_table.h"
 
 namespace lorikeet {
 
 namespace {
 /// Values or records of one block: the most that decoder_block makes, with room for a family's additions.
-constexpr size_t kRecordsPerBlock = 32;
+constexpr size_t kRecordsPerBlock = 40;
 
 int64_t lowest_learning_block(const Model& m) {
   if (m.dembedding) return 0;
@@ -23,16 +27,35 @@ Decoder::Decoder(const Model& model, const Stream& stream)
       layers_(model.blocks.size()),
       lowest_(lowest_learning_block(model)) {}
 
-Sequence Decoder::sequence(const MicroBatch& batch) const {
+Sequence Decoder::sequence(const MicroBatch& batch) {
   Sequence s;
   s.batch = &batch;
-  s.cos = model_.rope_cos;
-  s.sin = model_.rope_sin;
+  s.rope_at = batch.positions.data();
+  std::copy_n(model_.rope, kRopes, s.rope);
+  const RopeSpec& rope = model_.spec.rope;
+  if (rope.rotary_dim == 0 || !rope.by_length()) return s;
+  Arena& arena = tape_.arena();
+  const Shape shape{batch.n(), rope.rotary_dim / 2};
+  s.rope[0] = {arena.bottom(shape, DType::f32, "rope.cos"), arena.bottom(shape, DType::f32, "rope.sin")};
+  static_assert(sizeof(int32_t) == sizeof(float));
+  auto* rows = static_cast<int32_t*>(arena.bottom({1, batch.n()}, DType::f32, "rope.rows").data);
+  s.rope_at = rows;
+  if (stream_.dry()) return s;
+  std::iota(rows, rows + batch.n(), 0);
+  fill_rope_table(rope, batch, *stream_.threads, s.rope[0]);
   return s;
 }
 
+double Decoder::embedding_scale() const {
+  const double scale = model_.spec.embedding_scale;
+  const bool rounds = model_.spec.round_embedding_scale && model_.compute == DType::bf16;
+  return rounds ? static_cast<double>(to_float(to_bf16(static_cast<float>(scale)))) : scale;
+}
+
 void Decoder::start(const MicroBatch& batch, TensorView hidden) {
-  tape_.run(EmbeddingArgs{hidden, &model_.embedding, batch.tokens.data(), model_.spec.embedding_scale});
+  tape_.run(EmbeddingArgs{hidden, &model_.embedding, batch.tokens.data(), embedding_scale()});
+  if (model_.position_embedding)
+    tape_.run(EmbeddingArgs{hidden, &model_.position_embedding, batch.positions.data(), 1, true});
 }
 
 void Decoder::record(size_t layer, TensorView out) {
@@ -85,7 +108,9 @@ void Decoder::forward_backward(const MicroBatch& batch, double grad_scale, int64
     arena.rewind_bottom(l.bottom);
   }
   if (model_.dembedding)
-    tape_.run(EmbeddingBwdArgs{model_.dembedding, d, batch.tokens.data(), model_.spec.embedding_scale});
+    tape_.run(EmbeddingBwdArgs{model_.dembedding, d, batch.tokens.data(), embedding_scale()});
+  if (model_.dposition_embedding)
+    tape_.run(EmbeddingBwdArgs{model_.dposition_embedding, d, batch.positions.data(), 1});
 }
 
 TensorView Decoder::forward(const MicroBatch& batch,

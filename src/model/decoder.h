@@ -39,12 +39,13 @@ class Decoder {
     size_t bottom = 0;
     Tape::Mark mark;
   };
-  Sequence sequence(const MicroBatch& batch) const;
+  /// What the blocks know about the batch; may take memory from the bottom of the arena.
+  Sequence sequence(const MicroBatch& batch);
   void start(const MicroBatch& batch, TensorView hidden);
   /// Forward without recording; returns the last hidden state, in one of two arena buffers.
   TensorView forward(const MicroBatch& batch, const std::function<void(int64_t, TensorView)>& observe);
   void record(size_t layer, TensorView out);
-  void embedding_backward(const MicroBatch& batch, TensorView d);
+  double embedding_scale() const;
 
   const Model& model_;
   Stream stream_;

@@ -18,23 +18,27 @@ namespace fs = std::filesystem;
 class Collector : public WeightSource {
  public:
   explicit Collector(const ModelSpec& spec)
-      : embedding_(spec.names.embedding + ".weight"), head_(spec.names.head + ".weight") {}
+      : embedding_(spec.names.embedding + ".weight"),
+        positions_(spec.names.positions + ".weight"),
+        head_(spec.names.head + ".weight"),
+        conv1d_(spec.conv1d) {}
   std::vector<ExpectedTensor> found;
 
   Weight matrix(const std::string& name, int64_t rows, int64_t cols) override {
-    const TensorRole role = name == embedding_ ? TensorRole::embedding
-                            : name == head_    ? TensorRole::head
-                                               : TensorRole::linear;
-    found.push_back({name, rows, cols, role});
+    const TensorRole role = name == embedding_ || name == positions_ ? TensorRole::embedding
+                            : name == head_                          ? TensorRole::head
+                                                                     : TensorRole::linear;
+    found.push_back({name, rows, cols, role, conv1d_ && role == TensorRole::linear});
     return Weight::dense(TensorView(nullptr, {rows, cols}, DType::f32));
   }
   TensorView vector(const std::string& name, int64_t n) override {
-    found.push_back({name, 1, n, TensorRole::vector});
+    found.push_back({name, 1, n, TensorRole::vector, false});
     return TensorView(nullptr, {1, n}, DType::f32);
   }
 
  private:
-  std::string embedding_, head_;
+  std::string embedding_, positions_, head_;
+  bool conv1d_;
 };
 
 bool is_gguf_path(const fs::path& path) {
@@ -117,10 +121,8 @@ std::vector<int32_t> token_ids(const Json& config, const std::string& key, const
 
 void TensorComplaints::wrong_shape(const std::string& name, const std::vector<int64_t>& found,
                                    const ExpectedTensor& e) {
-  const std::string wanted =
-      e.role == TensorRole::vector ? fmt::format("[{}]", e.cols) : fmt::format("[{},{}]", e.rows, e.cols);
-  wrong_.push_back(
-      fmt::format("{} is [{}], the configuration wants {}", name, fmt::join(found, ","), wanted));
+  wrong_.push_back(fmt::format("{} is [{}], the configuration wants [{}]", name, fmt::join(found, ","),
+                               fmt::join(e.shape(), ",")));
 }
 
 void TensorComplaints::raise(const std::string& where, size_t expected_count) const {
@@ -177,6 +179,12 @@ const SourceTensor& ModelFiles::at(std::string_view name) const {
   throw Error(ErrorKind::format, fmt::format("tensor \"{}\" is missing", name), state_->path);
 }
 
+int64_t ModelFiles::parameter_count() const {
+  int64_t count = 0;
+  for (const SourceTensor& t : state_->tensors) count += t.expected.rows * t.expected.cols;
+  return count;
+}
+
 bool ModelFiles::quantized() const {
   return std::any_of(state_->tensors.begin(), state_->tensors.end(), [](const SourceTensor& t) {
     return t.expected.role == TensorRole::linear && t.format != WeightFormat::dense;
@@ -208,7 +216,7 @@ std::string ModelFiles::fingerprint() const {
   std::string shape =
       fmt::format("{} {} {} {} {} {} {} {} {} {} {}", s.architecture, s.vocab_size, s.hidden_size,
                   s.intermediate_size, s.num_hidden_layers, s.num_attention_heads, s.num_key_value_heads,
-                  s.head_dim, s.rms_norm_eps, s.rope.theta, s.rope.factor);
+                  s.head_dim, s.norm_eps, s.rope.theta, s.rope.factor);
   std::string sample;
   for (const SourceTensor& t : state_->tensors) {
     shape += fmt::format("\n{} {} {} {}", t.expected.name, static_cast<int>(t.format),

@@ -29,6 +29,12 @@ struct ExpectedTensor {
   std::string name;            ///< Hugging Face name with ".weight" or ".bias"
   int64_t rows = 0, cols = 0;  ///< vectors: [1,n]
   TensorRole role = TensorRole::linear;
+  bool transposed = false;  ///< a Hugging Face folder stores [cols, rows] (GPT-2's Conv1D)
+  /// As the folder's file says it.
+  std::vector<int64_t> shape() const {
+    if (role == TensorRole::vector) return {cols};
+    return transposed ? std::vector{cols, rows} : std::vector{rows, cols};
+  }
 };
 
 /// Where one tensor of the model lies.
@@ -41,10 +47,15 @@ struct SourceTensor {
   const std::byte* data = nullptr;
   size_t bytes = 0;
   RowOrder row_order = RowOrder::as_is;
+  bool transposed = false;  ///< the file stores it column by column
+  float added = 0;  ///< what the file's writer added to every element (GGUF: 1 to Gemma's norm weights)
 };
 
 /// Every tensor of an architecture in model order, by asking build_model: there is no second list.
 std::vector<ExpectedTensor> expected_tensors(const ModelSpec& spec);
+
+/// What GGUF files call an architecture, e.g. "qwen3"; empty if none of them can be read.
+std::string_view gguf_architecture(std::string_view architecture);
 
 class ModelFiles {
  public:
@@ -72,6 +83,8 @@ class ModelFiles {
   const SourceTensor& at(std::string_view name) const;
   /// Tensors of the file that the architecture does not know; they are ignored.
   const std::vector<std::string>& unexpected() const;
+  /// Elements of all tensors.
+  int64_t parameter_count() const;
   /// True if a linear layer is stored in a quantized format.
   bool quantized() const;
   /// The type that most weights have; bfloat16 for quantized files, which were nearly all made from it.

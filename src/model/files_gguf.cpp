@@ -16,18 +16,23 @@ struct GgufName {
 };
 constexpr GgufName kNames[] = {
     {"token_embd", &ModuleNames::embedding, RowOrder::as_is},
+    {"position_embd", &ModuleNames::positions, RowOrder::as_is},
     {"output_norm", &ModuleNames::final_norm, RowOrder::as_is},
     {"output", &ModuleNames::head, RowOrder::as_is},
     {"blk.{}.attn_norm", &ModuleNames::input_norm, RowOrder::as_is},
-    {"blk.{}.ffn_norm", &ModuleNames::post_attention_norm, RowOrder::as_is},
+    {"blk.{}.post_attention_norm", &ModuleNames::attention_out_norm, RowOrder::as_is},
+    {"blk.{}.ffn_norm", &ModuleNames::mlp_norm, RowOrder::as_is},
+    {"blk.{}.post_ffw_norm", &ModuleNames::mlp_out_norm, RowOrder::as_is},
     {"blk.{}.attn_q_norm", &ModuleNames::q_norm, RowOrder::as_is},
     {"blk.{}.attn_k_norm", &ModuleNames::k_norm, RowOrder::as_is},
     {"blk.{}.attn_q", &ModuleNames::q, RowOrder::rope_q},
     {"blk.{}.attn_k", &ModuleNames::k, RowOrder::rope_k},
     {"blk.{}.attn_v", &ModuleNames::v, RowOrder::as_is},
+    {"blk.{}.attn_qkv", &ModuleNames::qkv, RowOrder::as_is},
     {"blk.{}.attn_output", &ModuleNames::o, RowOrder::as_is},
     {"blk.{}.ffn_gate", &ModuleNames::gate, RowOrder::as_is},
     {"blk.{}.ffn_up", &ModuleNames::up, RowOrder::as_is},
+    {"blk.{}.ffn_up", &ModuleNames::gate_up, RowOrder::as_is},
     {"blk.{}.ffn_down", &ModuleNames::down, RowOrder::as_is},
 };
 
@@ -37,15 +42,16 @@ struct Place {
 };
 
 /// Hugging Face name -> name in the file.
-std::map<std::string, Place> name_table(const ModelSpec& spec) {
+std::map<std::string, Place> name_table(const ModelSpec& spec, const GgufFamily& family) {
   std::map<std::string, Place> table;
   for (const GgufName& n : kNames) {
+    if ((spec.names.*n.module).empty()) continue;
     const int64_t layers =
         std::string_view(n.gguf).find("{}") == std::string_view::npos ? 1 : spec.num_hidden_layers;
     for (int64_t i = 0; i < layers; ++i)
       for (const char* suffix : {".weight", ".bias"})
         table.emplace(layer_path(spec.names.*n.module, i) + suffix,
-                      Place{layer_path(n.gguf, i) + suffix, n.order});
+                      Place{layer_path(n.gguf, i) + suffix, family.permuted ? n.order : RowOrder::as_is});
   }
   return table;
 }
@@ -83,8 +89,8 @@ std::optional<Storage> storage_of(GgufType type) {
   }
 }
 
-void add_tensor(const GgufTensor& t, const ExpectedTensor& e, RowOrder order, const std::string& file,
-                std::vector<SourceTensor>& out) {
+void add_tensor(const GgufTensor& t, const ExpectedTensor& e, RowOrder order, float added,
+                const std::string& file, std::vector<SourceTensor>& out) {
   const std::optional<Storage> s = storage_of(t.type);
   if (!s)
     throw Error(ErrorKind::unsupported,
@@ -94,7 +100,7 @@ void add_tensor(const GgufTensor& t, const ExpectedTensor& e, RowOrder order, co
   if (t.bytes != static_cast<size_t>(bytes))
     throw Error(ErrorKind::format,
                 fmt::format("tensor \"{}\" has {} bytes, its shape needs {}", t.name, t.bytes, bytes), file);
-  out.push_back({e, t.name, file, s->format, s->dtype, t.data, t.bytes, order});
+  out.push_back({e, t.name, file, s->format, s->dtype, t.data, t.bytes, order, false, added});
 }
 
 }  // namespace
@@ -148,7 +154,8 @@ void open_gguf_model(const std::string& path, ModelFiles::State& state) {
     if (const auto it = state.config.json().find(key); it != state.config.json().end())
       state.generation_config[key] = *it;
 
-  const std::map<std::string, Place> names = name_table(state.spec);
+  const GgufFamily& family = gguf_family(f);
+  const std::map<std::string, Place> names = name_table(state.spec, family);
   const std::vector<ExpectedTensor> expected = expected_tensors(state.spec);
   TensorComplaints complaints;
   std::map<std::string, bool> used;
@@ -165,7 +172,8 @@ void open_gguf_model(const std::string& path, ModelFiles::State& state) {
     if (t->shape != wanted)
       complaints.wrong_shape(t->name, t->shape, e);
     else
-      add_tensor(*t, e, place->second.order, path, state.tensors);
+      add_tensor(*t, e, place->second.order, e.name.ends_with("norm.weight") ? family.norms_added : 0, path,
+                 state.tensors);
   }
   complaints.raise(path, expected.size());
   for (const GgufTensor& t : f.tensors())

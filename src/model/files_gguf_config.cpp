@@ -10,30 +10,107 @@ namespace lorikeet {
 
 namespace {
 
-/// A GGUF architecture and the Hugging Face class that it is.
-struct GgufFamily {
-  const char* gguf;
-  const char* architecture;
-  const char* model_type;
-};
-constexpr GgufFamily kFamilies[] = {
-    {"llama", "LlamaForCausalLM", "llama"},
-};
-
-const GgufFamily& family_of(const GgufFile& f) {
-  const std::string_view name = f.string("general.architecture");
-  std::string known;
-  for (const GgufFamily& family : kFamilies) {
-    if (name == family.gguf) return family;
-    known += (known.empty() ? "" : ", ") + std::string(family.gguf);
-  }
-  throw Error(ErrorKind::unsupported, fmt::format("GGUF architecture \"{}\" is not supported", name),
-              f.path() + ", key \"general.architecture\"", "supported: " + known);
-}
-
 /// GGUF keeps floats in 32 bits; the shortest decimal that reads back the same is what the original file
 /// said.
 double decimal(double x) { return std::strtod(fmt::format("{}", static_cast<float>(x)).c_str(), nullptr); }
+
+double decimal_or(const GgufFile& f, const std::string& key, double fallback) {
+  return f.has(key) ? decimal(f.number(key)) : fallback;
+}
+
+void gemma_extra(const GgufFile&, const std::string&, Json& c) { c["hidden_act"] = "gelu_pytorch_tanh"; }
+
+/// llama.cpp keeps no query_pre_attn_scalar: it knows the models whose value is not head_dim.
+void refuse_27b(const GgufFile& f, const std::string& p, int64_t layers) {
+  if (f.integer(p + "block_count") == layers)
+    throw Error(ErrorKind::unsupported,
+                "the 27B model scales its attention by a number that a GGUF file does not hold", f.path(),
+                "use the original Hugging Face checkpoint");
+}
+
+void add_window(const GgufFile& f, const std::string& p, Json& c) {
+  c.erase("hidden_act");
+  c["hidden_activation"] = "gelu_pytorch_tanh";
+  c["query_pre_attn_scalar"] = c["head_dim"];
+  c["sliding_window"] = f.integer(p + "attention.sliding_window");
+}
+
+void gemma2_extra(const GgufFile& f, const std::string& p, Json& c) {
+  refuse_27b(f, p, 46);
+  add_window(f, p, c);
+  c["attn_logit_softcapping"] = decimal_or(f, p + "attn_logit_softcapping", 50);
+  c["final_logit_softcapping"] = decimal_or(f, p + "final_logit_softcapping", 30);
+}
+
+void gemma3_extra(const GgufFile& f, const std::string& p, Json& c) {
+  refuse_27b(f, p, 62);
+  add_window(f, p, c);
+  c["sliding_window_pattern"] = f.integer_or(p + "attention.sliding_window_pattern", 6);
+  c["rope_local_base_freq"] = decimal_or(f, p + "rope.freq_base_swa", 10000);
+}
+
+void qwen2_extra(const GgufFile&, const std::string&, Json& c) { c.erase("attention_bias"); }
+
+void granite_extra(const GgufFile& f, const std::string& p, Json& c) {
+  c["embedding_multiplier"] = decimal_or(f, p + "embedding_scale", 1);
+  c["residual_multiplier"] = decimal_or(f, p + "residual_scale", 1);
+  c["attention_multiplier"] = decimal_or(f, p + "attention.scale", 1);
+  c["logits_scaling"] = decimal_or(f, p + "logit_scale", 1);
+}
+
+void phi3_extra(const GgufFile& f, const std::string& p, Json& c) {
+  if (f.find("rope_factors_long.weight"))
+    throw Error(ErrorKind::unsupported, "longrope is not supported in GGUF files",
+                f.path() + ", tensor rope_factors_long.weight", "use the original Hugging Face checkpoint");
+  c.erase("attention_bias");
+  c.erase("mlp_bias");
+  c["sliding_window"] = f.has(p + "attention.sliding_window") && f.integer(p + "attention.sliding_window") > 0
+                            ? Json(f.integer(p + "attention.sliding_window"))
+                            : Json(nullptr);
+}
+
+void starcoder2_extra(const GgufFile& f, const std::string& p, Json& c) {
+  c["use_bias"] = c["attention_bias"];
+  c.erase("attention_bias");
+  c.erase("mlp_bias");
+  c["hidden_act"] = "gelu_pytorch_tanh";
+  c["norm_epsilon"] = decimal(f.number(p + "attention.layer_norm_epsilon"));
+  if (f.has(p + "attention.sliding_window")) c["sliding_window"] = f.integer(p + "attention.sliding_window");
+}
+
+/// GPT-2 has names of its own for everything.
+void gpt2_extra(const GgufFile& f, const std::string& p, Json& c) {
+  Json own = {{"architectures", c["architectures"]},
+              {"model_type", c["model_type"]},
+              {"vocab_size", c["vocab_size"]},
+              {"n_embd", c["hidden_size"]},
+              {"n_inner", c["intermediate_size"]},
+              {"n_layer", c["num_hidden_layers"]},
+              {"n_head", c["num_attention_heads"]},
+              {"n_positions", c["max_position_embeddings"]},
+              {"layer_norm_epsilon", decimal(f.number(p + "attention.layer_norm_epsilon"))},
+              {"activation_function", "gelu_new"},
+              {"tie_word_embeddings", c["tie_word_embeddings"]},
+              {"torch_dtype", c["torch_dtype"]},
+              {"use_cache", true}};
+  for (const char* id : {"bos_token_id", "eos_token_id", "pad_token_id"})
+    if (c.contains(id)) own[id] = c[id];
+  c = std::move(own);
+}
+
+constexpr GgufFamily kFamilies[] = {
+    {"llama", "LlamaForCausalLM", "llama", true, 0, nullptr},
+    {"qwen2", "Qwen2ForCausalLM", "qwen2", false, 0, qwen2_extra},
+    {"qwen3", "Qwen3ForCausalLM", "qwen3", false, 0, nullptr},
+    {"gemma", "GemmaForCausalLM", "gemma", false, 1, gemma_extra},
+    {"gemma2", "Gemma2ForCausalLM", "gemma2", false, 1, gemma2_extra},
+    {"gemma3", "Gemma3ForCausalLM", "gemma3_text", false, 1, gemma3_extra},
+    {"olmo2", "Olmo2ForCausalLM", "olmo2", false, 0, nullptr},
+    {"granite", "GraniteForCausalLM", "granite", true, 0, granite_extra},
+    {"phi3", "Phi3ForCausalLM", "phi3", false, 0, phi3_extra},
+    {"starcoder2", "Starcoder2ForCausalLM", "starcoder2", false, 0, starcoder2_extra},
+    {"gpt2", "GPT2LMHeadModel", "gpt2", false, 0, gpt2_extra},
+};
 
 Json linear_scaling(double factor) { return {{"rope_type", "linear"}, {"factor", decimal(factor)}}; }
 
@@ -57,7 +134,8 @@ Json llama3_scaling(const GgufFile& f, const GgufTensor& factors, double theta, 
   scaled.low_freq_factor = 1;
   scaled.high_freq_factor = 4;
   scaled.original_max_position_embeddings = 8192;
-  const std::vector<float> base = rope_inverse_frequencies(plain), turned = rope_inverse_frequencies(scaled);
+  const std::vector<float> base = rope_inverse_frequencies(plain, 1),
+                           turned = rope_inverse_frequencies(scaled, 1);
   for (size_t i = 0; i < divisors.size(); ++i)
     if (!(std::abs(base[i] / turned[i] - divisors[i]) <=
           1e-3f * divisors[i]))  // the writer computed in another order
@@ -112,13 +190,30 @@ void add_token_ids(const GgufFile& f, Json& config) {
 
 }  // namespace
 
+std::string_view gguf_architecture(std::string_view architecture) {
+  for (const GgufFamily& family : kFamilies)
+    if (architecture == family.architecture) return family.gguf;
+  return {};
+}
+
+const GgufFamily& gguf_family(const GgufFile& f) {
+  const std::string_view name = f.string("general.architecture");
+  std::string known;
+  for (const GgufFamily& family : kFamilies) {
+    if (name == family.gguf) return family;
+    known += (known.empty() ? "" : ", ") + std::string(family.gguf);
+  }
+  throw Error(ErrorKind::unsupported, fmt::format("GGUF architecture \"{}\" is not supported", name),
+              f.path() + ", key \"general.architecture\"", "supported: " + known);
+}
+
 HfConfig gguf_config(const GgufFile& f) {
   if (f.integer_or("split.count", 1) > 1)
     throw Error(ErrorKind::unsupported,
                 fmt::format("the model is split into {} GGUF files, which is not supported",
                             f.integer("split.count")),
                 f.path() + ", key \"split.count\"", "join them with llama.cpp's gguf-split --merge");
-  const GgufFamily& family = family_of(f);
+  const GgufFamily& family = gguf_family(f);
   const std::string p = std::string(family.gguf) + ".";
   if (f.integer_or(p + "expert_count", 0) > 0)
     throw Error(ErrorKind::unsupported,
@@ -155,7 +250,8 @@ HfConfig gguf_config(const GgufFile& f) {
   c["num_key_value_heads"] = f.integer_or(p + "attention.head_count_kv", heads);
   c["head_dim"] = head_dim;
   c["max_position_embeddings"] = f.integer(p + "context_length");
-  c["rms_norm_eps"] = decimal(f.number(p + "attention.layer_norm_rms_epsilon"));
+  const std::string eps = p + "attention.layer_norm_rms_epsilon";  // layer norms: see the family
+  if (f.has(eps) || !f.has(p + "attention.layer_norm_epsilon")) c["rms_norm_eps"] = decimal(f.number(eps));
   c["rope_theta"] = theta;
   if (head_dim < 2 || head_dim > 65536 || head_dim % 2 != 0)
     throw Error(ErrorKind::format, fmt::format("heads of {} elements are impossible", head_dim), f.path());
@@ -168,6 +264,7 @@ HfConfig gguf_config(const GgufFile& f) {
   c["torch_dtype"] = "bfloat16";
   c["use_cache"] = true;
   add_token_ids(f, c);
+  if (family.extra) family.extra(f, p, c);
   return HfConfig(std::move(c), f.path());
 }
 

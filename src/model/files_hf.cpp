@@ -13,8 +13,17 @@ namespace fs = std::filesystem;
 
 /// Tensors that old checkpoints carry and no current code reads, and the copy of tied embeddings.
 bool is_known_extra(const std::string& name, const ModelSpec& spec) {
-  return name.ends_with("rotary_emb.inv_freq") ||
-         (spec.tie_word_embeddings && name == spec.names.head + ".weight");
+  for (const char* end :
+       {"rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"})
+    if (name.ends_with(end)) return true;
+  return spec.tie_word_embeddings && name == spec.names.head + ".weight";
+}
+
+/// By its name, or without the first part of it: checkpoints of the bare model (as OpenAI's GPT-2) lack the
+/// prefix under which the whole model holds them.
+const SafetensorsTensor* find_tensor(const SafetensorsSet& set, const std::string& name) {
+  if (const SafetensorsTensor* t = set.find(name)) return t;
+  return set.find(name.substr(name.find('.') + 1));
 }
 
 void refuse_quantized(const HfConfig& config) {
@@ -57,15 +66,13 @@ void open_hf_folder(const std::string& folder, ModelFiles::State& state) {
   TensorComplaints complaints;
   std::set<std::string> known;
   for (const ExpectedTensor& e : expected) {
-    known.insert(e.name);
-    const SafetensorsTensor* t = set.find(e.name);
+    const SafetensorsTensor* t = find_tensor(set, e.name);
     if (!t) {
       complaints.missing(e.name);
       continue;
     }
-    const std::vector<int64_t> wanted =
-        e.role == TensorRole::vector ? std::vector{e.cols} : std::vector{e.rows, e.cols};
-    if (t->shape != wanted) {
+    known.insert(t->name);
+    if (t->shape != e.shape()) {
       complaints.wrong_shape(e.name, t->shape, e);
       continue;
     }
@@ -75,8 +82,8 @@ void open_hf_folder(const std::string& folder, ModelFiles::State& state) {
                   fmt::format("tensor \"{}\" has type {}, only F32, BF16 and F16 are supported", e.name,
                               name_of(t->type)),
                   set.file_of(*t));
-    state.tensors.push_back(
-        {e, t->name, set.file_of(*t), WeightFormat::dense, view.dtype, t->data, t->bytes, RowOrder::as_is});
+    state.tensors.push_back({e, t->name, set.file_of(*t), WeightFormat::dense, view.dtype, t->data, t->bytes,
+                             RowOrder::as_is, e.transposed, 0});
   }
   complaints.raise(set.path(), expected.size());
   for (const SafetensorsTensor& t : set.tensors())

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "quant/format.h"
 
@@ -39,6 +40,21 @@ void convert_rows(const SourceTensor& t, const Weight& from, int64_t first, int6
   }
 }
 
+/// Elements stored column by column, into rows.
+template <class T>
+void transpose_elements(const std::byte* from, TensorView out) {
+  for (int64_t i = 0; i < out.rows; ++i)
+    for (int64_t k = 0; k < out.cols; ++k)
+      std::memcpy(static_cast<std::byte*>(out.data) + static_cast<size_t>(i * out.cols + k) * sizeof(T),
+                  from + static_cast<size_t>(k * out.rows + i) * sizeof(T), sizeof(T));
+}
+void transpose(const SourceTensor& t, TensorView out) {
+  if (size_of(t.dtype) == sizeof(float))
+    transpose_elements<float>(t.data, out);
+  else
+    transpose_elements<Bf16>(t.data, out);
+}
+
 }  // namespace
 
 Weight stored_weight(const SourceTensor& t, const ModelSpec& spec, std::vector<int32_t>& map) {
@@ -48,6 +64,7 @@ Weight stored_weight(const SourceTensor& t, const ModelSpec& spec, std::vector<i
   w.rows = t.expected.rows;
   w.cols = t.expected.cols;
   w.data = t.data;
+  w.transposed = t.transposed;
   if (t.row_order == RowOrder::as_is) return w;
   const int64_t heads = t.row_order == RowOrder::rope_q ? spec.num_attention_heads : spec.num_key_value_heads;
   if (map.empty()) map = gguf_rope_row_map(heads, spec.head_dim);
@@ -72,7 +89,7 @@ Weight WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) 
   Weight w;
   if (options_.base_format == BaseFormat::bnb_4bit && t.expected.role == TensorRole::linear)
     w = quantized(t);
-  else if (t.format == WeightFormat::dense && t.row_order == RowOrder::as_is)
+  else if (t.format == WeightFormat::dense && t.row_order == RowOrder::as_is && !t.transposed)
     w = in_place(t);
   else if (t.format == WeightFormat::dense)
     w = reordered(t);
@@ -99,7 +116,7 @@ TensorView WeightStore::vector(const std::string& name, int64_t n) {
     decode_rows(w, 0, 1, 0, n, stored.data(), n);
     const int32_t* map = row_map(t);
     for (int64_t i = 0; i < n; ++i) {
-      const float x = stored[static_cast<size_t>(map ? map[i] : i)];
+      const float x = stored[static_cast<size_t>(map ? map[i] : i)] - t.added;
       if (!std::isfinite(x)) refuse_value(t, x, 0, i);
       out[i] = options_.compute == DType::bf16 ? to_float(to_bf16(x)) : x;
     }
@@ -145,7 +162,11 @@ Weight WeightStore::reordered(const SourceTensor& t) {
   const TensorView out(own(t.bytes, t.expected.name).data(), {from.rows, from.cols}, t.dtype);
   bytes_.owned += static_cast<int64_t>(t.bytes);
   if (!options_.dry) {
-    gather_rows(t.data, out.data, from.cols * static_cast<int64_t>(size_of(t.dtype)), row_maps_[t.row_order]);
+    if (t.transposed)
+      transpose(t, out);
+    else
+      gather_rows(t.data, out.data, from.cols * static_cast<int64_t>(size_of(t.dtype)),
+                  row_maps_[t.row_order]);
     files_.release(t);
   }
   return Weight::dense(out);

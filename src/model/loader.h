@@ -34,7 +34,7 @@ struct WeightBytes {
 /// compute type
 ///   first, as transformers loads them), one source tensor resident at a time; embedding and head stay dense.
 /// - `keep`: GGUF blocks are used in place.
-/// Dense GGUF matrices whose rows are permuted are copied into Hugging Face order.
+/// Dense matrices whose rows are permuted (GGUF) or that are stored by columns (GPT-2) are copied into order.
 /// Norm weights and biases become f32, rounded to the compute type.
 class WeightStore : public WeightSource {
  public:

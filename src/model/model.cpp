@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <set>
@@ -33,13 +34,17 @@ class Builder {
             fmt::format("an adapter is asked for module \"{}\", which this model does not have", path));
   }
 
-  NormSlot norm(const std::string& path, int64_t n) {
-    NormSlot s;
+  /// An empty path: the family has no such norm.
+  void norm(NormSlot& s, const ModelSpec& spec, const std::string& path, int64_t n) {
+    if (path.empty()) return;
+    s.kind = spec.norm;
+    s.eps = spec.norm_eps;
+    s.weight_offset = spec.norm_weight_offset;
     s.w = source_.vector(path + ".weight", n);
-    return s;
-  }
-  void learn(NormSlot& s, const std::string& path) {
-    if (options_.train_base) base_vector(path + ".weight", s.w, s.dw);
+    if (spec.norm_bias) s.b = source_.vector(path + ".bias", n);
+    if (!options_.train_base) return;
+    base_vector(path + ".weight", s.w, s.dw);
+    if (spec.norm_bias) base_vector(path + ".bias", s.b, s.db);
   }
 
   /// A matrix that learns with the base: its compute copy replaces `w`, its gradient goes to `dw`.
@@ -140,43 +145,112 @@ class Builder {
   std::set<std::string> used_;
 };
 
+using Modules = std::vector<Builder::Module>;
+
+Modules qkv_modules(const ModelSpec& s) {
+  const ModuleNames& n = s.names;
+  if (s.qkv != QkvLayout::separate) return {{n.qkv, s.q_size() + 2 * s.kv_size(), s.hidden_size, s.qkv_bias}};
+  return {{n.q, s.q_size(), s.hidden_size, s.qkv_bias},
+          {n.k, s.kv_size(), s.hidden_size, s.qkv_bias},
+          {n.v, s.kv_size(), s.hidden_size, s.qkv_bias}};
+}
+
+Modules gate_up_modules(const ModelSpec& s) {
+  const ModuleNames& n = s.names;
+  const Builder::Module up{n.up, s.intermediate_size, s.hidden_size, s.mlp_bias};
+  switch (s.mlp) {
+    case MlpKind::gated:
+      return {{n.gate, s.intermediate_size, s.hidden_size, s.mlp_bias}, up};
+    case MlpKind::gated_stacked:
+      return {{n.gate_up, 2 * s.intermediate_size, s.hidden_size, s.mlp_bias}};
+    case MlpKind::plain:
+      return {up};
+  }
+  return {};
+}
+
+/// The linear layers of a block, group by group, with {} for its number.
+std::array<Modules, 4> linear_modules(const ModelSpec& s) {
+  return {qkv_modules(s), Modules{{s.names.o, s.hidden_size, s.q_size(), s.o_bias}}, gate_up_modules(s),
+          Modules{{s.names.down, s.hidden_size, s.intermediate_size, s.mlp_bias}}};
+}
+
+void place_heads(const ModelSpec& s, BlockSlots& w) {
+  const auto d = static_cast<int32_t>(s.head_dim), q = static_cast<int32_t>(s.q_size()),
+             kv = static_cast<int32_t>(s.kv_size()),
+             group = static_cast<int32_t>(s.num_attention_heads / s.num_key_value_heads);
+  if (s.qkv == QkvLayout::stacked) {
+    w.q_heads = {0, 0, 0};
+    w.k_heads = {q, 0, 0};
+    w.v_heads = {q + kv, 0, 0};
+    return;
+  }
+  const int32_t step = (group + 2) * d;  // per_head is per_group with one query to a key
+  w.q_heads = {0, group, step};
+  w.k_heads = {group * d, 1, step};
+  w.v_heads = {(group + 1) * d, 1, step};
+}
+
+AttentionSpec attention_spec(const ModelSpec& s, int64_t layer) {
+  AttentionSpec a;
+  a.heads = {static_cast<int32_t>(s.num_attention_heads), static_cast<int32_t>(s.num_key_value_heads),
+             static_cast<int32_t>(s.head_dim)};
+  a.scale = s.attention_scale;
+  a.window = s.window_of(layer);
+  a.softcap = s.attention_softcap;
+  const bool second = s.window_rope && a.window > 0;
+  const RopeSpec& rope = second ? *s.window_rope : s.rope;
+  a.rope = second ? 1 : 0;
+  a.rotary_dim = s.turns(layer) ? static_cast<int32_t>(rope.rotary_dim) : 0;
+  a.interleaved = rope.interleaved;
+  return a;
+}
+
 void build_block(Builder& b, const ModelSpec& s, BlockSlots& w, int64_t layer) {
   const ModuleNames& n = s.names;
   const auto at = [layer](const std::string& pattern) { return layer_path(pattern, layer); };
-  w.input_norm = b.norm(at(n.input_norm), s.hidden_size);
-  w.post_attention_norm = b.norm(at(n.post_attention_norm), s.hidden_size);
-  b.learn(w.input_norm, at(n.input_norm));
-  if (s.qk_norm == QkNorm::per_head) {
-    w.q_norm = b.norm(at(n.q_norm), s.head_dim);
-    w.k_norm = b.norm(at(n.k_norm), s.head_dim);
-    b.learn(w.q_norm, at(n.q_norm));
-    b.learn(w.k_norm, at(n.k_norm));
+  const auto groups = linear_modules(s);
+  const auto group = [&](LinearGroup& g, Modules modules) {
+    for (Builder::Module& m : modules) m.path = at(m.path);
+    b.group(g, modules);
+  };
+  b.norm(w.input_norm, s, at(n.input_norm), s.hidden_size);
+  if (s.qk_norm != QkNorm::none) {
+    const bool whole = s.qk_norm == QkNorm::whole;
+    b.norm(w.q_norm, s, at(n.q_norm), whole ? s.q_size() : s.head_dim);
+    b.norm(w.k_norm, s, at(n.k_norm), whole ? s.kv_size() : s.head_dim);
   }
-  b.group(w.qkv, {{at(n.q), s.q_size(), s.hidden_size, s.qkv_bias},
-                  {at(n.k), s.kv_size(), s.hidden_size, s.qkv_bias},
-                  {at(n.v), s.kv_size(), s.hidden_size, s.qkv_bias}});
-  b.group(w.o, {{at(n.o), s.hidden_size, s.q_size(), s.o_bias}});
-  b.learn(w.post_attention_norm, at(n.post_attention_norm));
-  b.group(w.gate_up, {{at(n.gate), s.intermediate_size, s.hidden_size, s.mlp_bias},
-                      {at(n.up), s.intermediate_size, s.hidden_size, s.mlp_bias}});
-  b.group(w.down, {{at(n.down), s.hidden_size, s.intermediate_size, s.mlp_bias}});
-  w.attention = {{static_cast<int32_t>(s.num_attention_heads), static_cast<int32_t>(s.num_key_value_heads),
-                  static_cast<int32_t>(s.head_dim)},
-                 s.attention_scale,
-                 s.window.empty() ? 0 : s.window[static_cast<size_t>(layer)],
-                 s.attention_softcap,
-                 static_cast<int32_t>(s.rope.rotary_dim),
-                 false};
+  group(w.qkv, groups[0]);
+  group(w.o, groups[1]);
+  b.norm(w.attention_out_norm, s, at(n.attention_out_norm), s.hidden_size);
+  b.norm(w.mlp_norm, s, at(n.mlp_norm), s.hidden_size);
+  group(w.gate_up, groups[2]);
+  group(w.down, groups[3]);
+  b.norm(w.mlp_out_norm, s, at(n.mlp_out_norm), s.hidden_size);
+  w.attention = attention_spec(s, layer);
+  if (s.qkv != QkvLayout::separate) place_heads(s, w);
+}
+
+void build_positions(Builder& b, const ModelSpec& s, WeightSource& source, const ModelOptions& o, Model& m) {
+  if (s.names.positions.empty()) return;
+  if (o.positions > s.max_position_embeddings)
+    throw Error(ErrorKind::usage,
+                fmt::format("rows of {} tokens are asked for, the model has learned {} positions",
+                            o.positions, s.max_position_embeddings),
+                "max_length", fmt::format("--max-length {}", s.max_position_embeddings));
+  const std::string name = s.names.positions + ".weight";
+  m.position_embedding = source.matrix(name, s.max_position_embeddings + s.positions_offset, s.hidden_size);
+  if (o.train_base) b.base_matrix(name, m.position_embedding, m.dposition_embedding);
 }
 
 }  // namespace
 
 std::vector<std::string> linear_module_paths(const ModelSpec& s) {
   std::vector<std::string> paths;
+  const auto groups = linear_modules(s);
   for (int64_t i = 0; i < s.num_hidden_layers; ++i)
-    for (const std::string* p :
-         {&s.names.q, &s.names.k, &s.names.v, &s.names.o, &s.names.gate, &s.names.up, &s.names.down})
-      paths.push_back(layer_path(*p, i));
+    for (const Modules& group : groups)
+      for (const Builder::Module& m : group) paths.push_back(layer_path(m.path, i));
   return paths;
 }
 
@@ -188,28 +262,36 @@ Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOption
   m.blocks.resize(static_cast<size_t>(spec.num_hidden_layers));  // before any binding keeps a reference
   Builder b(source, options, store, dry);
 
+  m.positions = options.positions;
   const std::string embedding_name = spec.names.embedding + ".weight";
   m.embedding = source.matrix(embedding_name, spec.vocab_size, spec.hidden_size);
+  build_positions(b, spec, source, options, m);
   for (int64_t i = 0; i < spec.num_hidden_layers; ++i)
     build_block(b, spec, m.blocks[static_cast<size_t>(i)], i);
-  m.head.norm = b.norm(spec.names.final_norm, spec.hidden_size);
-  m.head.eps = spec.rms_norm_eps;
-  m.head.weight_offset = spec.norm_weight_offset;
+  b.norm(m.head.norm, spec, spec.names.final_norm, spec.hidden_size);
   m.head.logit_scale = spec.logit_scale;
   m.head.softcap = spec.logit_softcap;
   if (!spec.tie_word_embeddings)
     m.head.w = source.matrix(spec.names.head + ".weight", spec.vocab_size, spec.hidden_size);
-  b.learn(m.head.norm, spec.names.final_norm);
+  if (spec.head_bias) m.head.bias = source.vector(spec.names.head + ".bias", spec.vocab_size);
   if (options.train_base) {
     b.base_matrix(embedding_name, m.embedding, m.dembedding);
     if (!spec.tie_word_embeddings) b.base_matrix(spec.names.head + ".weight", m.head.w, m.head.dw);
+    if (spec.head_bias) b.base_vector(spec.names.head + ".bias", m.head.bias, m.head.dbias);
   }
   b.finish(with_optimizer);
   if (spec.tie_word_embeddings) {  // one tensor, one gradient
     m.head.w = m.embedding;
     m.head.dw = m.dembedding;
   }
-  make_rope_table(spec.rope, options.positions, dry, m);
+  if (m.position_embedding && spec.positions_offset > 0) {  // the rows before the first position are unused
+    m.position_embedding = Weight::dense(
+        m.position_embedding.dense_view().row_range(spec.positions_offset, spec.max_position_embeddings));
+    if (m.dposition_embedding)
+      m.dposition_embedding =
+          m.dposition_embedding.row_range(spec.positions_offset, spec.max_position_embeddings);
+  }
+  make_rope_tables(dry, m);
   return m;
 }
 

@@ -11,24 +11,30 @@
 
 namespace lorikeet {
 
+/// Absent modules are empty. A fused projection is a group of one.
 struct BlockSlots {
-  NormSlot input_norm, post_attention_norm, q_norm, k_norm;
+  NormSlot input_norm, attention_out_norm, mlp_norm, mlp_out_norm, q_norm, k_norm;
   LinearGroup qkv, o, gate_up, down;
   AttentionSpec attention;
+  HeadLayout q_heads, k_heads, v_heads;  ///< in a fused qkv projection
   bool learns() const {
-    return input_norm.learns() || post_attention_norm.learns() || q_norm.learns() || k_norm.learns() ||
-           qkv.learns() || o.learns() || gate_up.learns() || down.learns();
+    for (const NormSlot* n : {&input_norm, &attention_out_norm, &mlp_norm, &mlp_out_norm, &q_norm, &k_norm})
+      if (n->learns()) return true;
+    return qkv.learns() || o.learns() || gate_up.learns() || down.learns();
   }
 };
 
 struct Model {
   ModelSpec spec;
   DType compute = DType::f32;
-  Weight embedding;       ///< [V,C]
-  TensorView dembedding;  ///< gradient, only if it learns
+  Weight embedding;           ///< [V,C]
+  TensorView dembedding;      ///< gradient, only if it learns
+  Weight position_embedding;  ///< [positions,C] learned positions, or empty
+  TensorView dposition_embedding;
   HeadSlot head;
   std::vector<BlockSlots> blocks;
-  TensorView rope_cos, rope_sin;  ///< [positions, rotary_dim/2] f32
+  int64_t positions = 0;   ///< the longest row that can run
+  RopeTable rope[kRopes];  ///< [positions, rotary_dim/2]; empty where the frequencies depend on the length
   Buffer rope_memory;
 };
 

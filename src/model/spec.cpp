@@ -12,16 +12,6 @@ std::string layer_path(const std::string& pattern, int64_t layer) {
   return pattern.substr(0, at) + std::to_string(layer) + pattern.substr(at + 2);
 }
 
-int64_t ModelSpec::parameter_count() const {
-  int64_t linear =
-      hidden_size * (q_size() + 2 * kv_size()) + q_size() * hidden_size + 3 * hidden_size * intermediate_size;
-  int64_t norms = 2 * hidden_size + (qk_norm == QkNorm::per_head ? 2 * head_dim : 0);
-  int64_t biases = (qkv_bias ? q_size() + 2 * kv_size() : 0) + (o_bias ? hidden_size : 0) +
-                   (mlp_bias ? 2 * intermediate_size + hidden_size : 0);
-  return num_hidden_layers * (linear + norms + biases) +
-         vocab_size * hidden_size * (tie_word_embeddings ? 1 : 2) + hidden_size;
-}
-
 void ModelSpec::validate() const {
   const auto refuse = [](const char* field, int64_t value, const char* why) {
     throw Error(ErrorKind::format, fmt::format("{} is {}, {}", field, value, why), "config.json",
@@ -43,8 +33,24 @@ void ModelSpec::validate() const {
     if (l.value < 1 || l.value > l.most) refuse(l.field, l.value, "which no model can have");
   if (num_attention_heads % num_key_value_heads != 0)
     refuse("num_key_value_heads", num_key_value_heads, "which does not divide num_attention_heads");
-  if (rope.rotary_dim < 2 || rope.rotary_dim > head_dim || rope.rotary_dim % 2 != 0)
-    refuse("rotary dimension", rope.rotary_dim, "which must be even and at most head_dim");
+  for (const RopeSpec* r : {&rope, window_rope ? &*window_rope : &rope}) {
+    if (r->rotary_dim < 0 || r->rotary_dim > head_dim || r->rotary_dim % 2 != 0)
+      refuse("rotary dimension", r->rotary_dim, "which must be even and at most head_dim");
+    for (const std::vector<double>* factors : {&r->short_factor, &r->long_factor})
+      if (r->scaling == RopeScaling::longrope && static_cast<int64_t>(factors->size()) != r->rotary_dim / 2)
+        refuse("number of longrope factors", static_cast<int64_t>(factors->size()),
+               "which is not half the rotary dimension");
+  }
+  if (window_rope && (rope.by_length() || window_rope->by_length()))
+    throw Error(ErrorKind::unsupported, "two rotary embeddings that depend on the length are not supported",
+                "config.json");
+  if (!(logit_scale > 0) || !(attention_scale > 0))
+    throw Error(
+        ErrorKind::unsupported,
+        fmt::format("logit scale {} and attention scale {} must be positive", logit_scale, attention_scale),
+        "config.json");
+  for (const int64_t w : window)
+    if (w < 0) refuse("sliding_window", w, "which is below 0");
 }
 
 }  // namespace lorikeet

@@ -1,18 +1,17 @@
 #include "ops/attention.h"
 
+#include <utility>
+
 namespace lorikeet {
 
-Var rope(Tape& t, const AttentionSpec& spec, Var x, const Sequence& seq) {
-  const RopeArgs turn{{},
-                      {},
-                      seq.cos,
-                      seq.sin,
-                      seq.batch->positions.data(),
-                      spec.heads.dim,
-                      spec.rotary_dim,
-                      +1,
-                      spec.interleaved};
-  const Var y = t.rebuilt(t.shape(x), "rope.y", t.needs_grad(x), [=](Tape& tape, TensorView out) {
+namespace {
+
+/// `turn` says everything but the views. Parts of a fused projection write their own columns of its gradient,
+/// which together cover it.
+Var turned(Tape& t, const RopeArgs& turn, Var x, int64_t heads) {
+  const Shape in = t.shape(x), shape{in.rows, heads * turn.head_dim};
+  const bool whole = in == shape;
+  const Var y = t.rebuilt(shape, "rope.y", t.needs_grad(x), [=](Tape& tape, TensorView out) {
     RopeArgs a = turn;
     a.y = out;
     a.x = tape.value(x);
@@ -20,11 +19,36 @@ Var rope(Tape& t, const AttentionSpec& spec, Var x, const Sequence& seq) {
   });
   t.on_backward(y, [=](Tape& tape) {
     RopeArgs a = turn;
-    a.y = a.x = tape.pass_grad(y, x);
+    std::swap(a.y_heads, a.x_heads);
+    a.x = whole ? tape.pass_grad(y, x) : tape.grad(y);
+    a.y = whole ? a.x : tape.grad_slot(x).view;
     a.sign = -1;
     tape.run(a);
   });
   return y;
+}
+
+}  // namespace
+
+Var rope(Tape& t, const AttentionSpec& spec, Var x, int32_t heads, HeadLayout layout, const Sequence& seq) {
+  const RopeTable& table = seq.rope[spec.rope];
+  return turned(t,
+                {{},
+                 {},
+                 table.cos,
+                 table.sin,
+                 seq.rope_at,
+                 spec.heads.dim,
+                 spec.rotary_dim,
+                 +1,
+                 spec.interleaved,
+                 {},
+                 layout},
+                x, heads);
+}
+
+Var take_heads(Tape& t, const AttentionSpec& spec, Var x, int32_t heads, HeadLayout layout) {
+  return turned(t, {{}, {}, {}, {}, nullptr, spec.heads.dim, 0, +1, false, {}, layout}, x, heads);
 }
 
 Var attention(Tape& t, const AttentionSpec& spec, Var q, Var k, Var v, const Sequence& seq, size_t layer) {

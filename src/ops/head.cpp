@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/norm.h"
+
 namespace lorikeet {
 
 namespace {
@@ -42,12 +44,12 @@ void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView
     const int32_t* at = batch.target_at.data() + first;
     const TensorView rows = scratch.get({m, x.cols}, x.dtype, "loss.rows");
     const TensorView normed = scratch.get({m, x.cols}, x.dtype, "loss.normed");
-    const TensorView rstd = scratch.get({m, 1}, stat, "loss.rstd");
+    const TensorView stats = scratch.get({m, norm_stats(head.norm)}, stat, "loss.norm");
     const TensorView logits = scratch.get({m, head.w.rows}, logits_dtype(x.dtype), "loss.logits");
     const TensorView row_loss = scratch.get({m, 1}, totals.loss_sum.dtype, "loss.row_loss");
     dispatch(stream, GatherRowsArgs{rows, x, at});
-    dispatch(stream, RmsNormArgs{normed, rstd, rows, head.norm.w, head.eps, head.weight_offset});
-    dispatch(stream, LinearArgs{logits, normed, &head.w, {}, {}, {}, {}});
+    norm_rows(stream, head.norm, normed, stats, rows);
+    dispatch(stream, LinearArgs{logits, normed, &head.w, head.bias, {}, {}, {}});
     const TensorView dlogits = dx ? over_logits(logits, x.dtype) : TensorView{};
     dispatch(stream,
              CrossEntropyArgs{dlogits, row_loss, totals.loss_sum, logits, batch.target_id.data() + first,
@@ -56,17 +58,16 @@ void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView
       std::copy_n(row_loss.as<double>(), m, totals.token_losses + first);
     if (!dx) continue;
     if (head.dw) dispatch(stream, TokenSumArgs{head.dw, dlogits, normed, 1});
+    if (head.dbias) dispatch(stream, ColumnSumArgs{head.dbias, dlogits});
     const TensorView dnormed = normed;  // the product reads only dlogits and the weight
     dispatch(stream, LinearDxArgs{dnormed, false, 1, {dlogits}, {&head.w}, {}, {}});
-    dispatch(stream, RmsNormBwdArgs{dnormed, head.norm.dw, dnormed, rows, head.norm.w, rstd,
-                                    head.weight_offset, false});
+    norm_rows_backward(stream, head.norm, dnormed, dnormed, rows, stats, false);
     dispatch(stream, ScatterRowsArgs{dx, dnormed, at});
   }
 }
 
 void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::span<const int32_t> at,
                  TensorView out) {
-  LORIKEET_CHECK(head.logit_scale == 1 && head.softcap == 0);
   const auto total = static_cast<int64_t>(at.size());
   for (int64_t first = 0; first < total; first += kLossChunk) {
     Scratch scratch(stream);
@@ -74,8 +75,11 @@ void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::
     const TensorView rows = scratch.get({m, x.cols}, x.dtype, "head.rows");
     const TensorView normed = scratch.get({m, x.cols}, x.dtype, "head.normed");
     dispatch(stream, GatherRowsArgs{rows, x, at.data() + first});
-    dispatch(stream, RmsNormArgs{normed, {}, rows, head.norm.w, head.eps, head.weight_offset});
-    dispatch(stream, LinearArgs{out.row_range(first, m), normed, &head.w, {}, {}, {}, {}});
+    norm_rows(stream, head.norm, normed, {}, rows);
+    const TensorView logits = out.row_range(first, m);
+    dispatch(stream, LinearArgs{logits, normed, &head.w, head.bias, {}, {}, {}});
+    if (head.logit_scale != 1 || head.softcap > 0)
+      dispatch(stream, LogitCapArgs{logits, logits, head.logit_scale, head.softcap});
   }
 }
 

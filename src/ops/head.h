@@ -7,9 +7,9 @@ namespace lorikeet {
 /// Final norm and output matrix: everything after the last block.
 struct HeadSlot {
   NormSlot norm;
-  double eps = 0, weight_offset = 0;
-  Weight w;       ///< [V,C]
-  TensorView dw;  ///< [V,C] gradient, only if the head (or the tied embedding) learns
+  Weight w;              ///< [V,C]
+  TensorView bias;       ///< [1,V], optional
+  TensorView dw, dbias;  ///< [V,C], [1,V] gradients, only if the head (or the tied embedding) learns
   double logit_scale = 1, softcap = 0;
 };
 
@@ -31,8 +31,8 @@ constexpr int64_t kLossChunk = 256;
 void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView x, TensorView dx,
                           const MicroBatch& batch, double grad_scale, const LossTotals& totals);
 
-/// Logits of the given rows of x: out[i] = head(norm(x[at[i]])), f32 (or the reference type). Takes no
-/// logit scale or soft cap: a head that has one is an internal error here.
+/// Logits of the given rows of x: out[i] = head(norm(x[at[i]])), scaled and capped, f32 (or the reference
+/// type).
 void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::span<const int32_t> at,
                  TensorView out);
 

@@ -36,11 +36,24 @@ struct LinearGroup {
   }
 };
 
+enum class NormKind : uint8_t { rms, layer };
+
+/// A normalisation, or (without w) none.
 struct NormSlot {
-  TensorView w;   ///< [1,C]
-  TensorView dw;  ///< gradient, only if it learns
+  TensorView w, b;    ///< [1,C]; b optional, of layer norms only
+  TensorView dw, db;  ///< gradients, only if it learns
+  NormKind kind = NormKind::rms;
+  double eps = 0, weight_offset = 0;
+  explicit operator bool() const { return static_cast<bool>(w); }
   bool learns() const { return static_cast<bool>(dw); }
 };
+
+/// Cosines and sines of one rotary embedding.   [rows, rotary_dim/2] f32
+struct RopeTable {
+  TensorView cos, sin;
+};
+/// Rotary embeddings that a model can mix (Gemma 3 has two).
+constexpr size_t kRopes = 2;
 
 /// Dropout of the current step: which draw, and whether to draw at all (evaluation does not).
 struct DropoutKey {
@@ -54,7 +67,8 @@ struct KvCacheLayer {
 };
 struct Sequence {
   const MicroBatch* batch = nullptr;
-  TensorView cos, sin;  ///< rope tables [positions, rotary_dim/2] f32
+  RopeTable rope[kRopes];
+  const int32_t* rope_at = nullptr;  ///< [N] row of the rope tables for each token
   std::span<const int32_t>
       cache_at;  ///< [N] row of the KV cache where each token's key goes; empty without cache
   std::span<const KvCacheLayer> cache;  ///< one per layer; empty without cache

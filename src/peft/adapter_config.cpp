@@ -22,7 +22,7 @@ const std::vector<Fixed>& fixed_fields() {
       {"bias", {"none"}},
       {"use_dora", {false}},
       {"lora_bias", {false}},
-      {"fan_in_fan_out", {false}},
+      {"fan_in_fan_out", {false, true}},  // PEFT itself corrects it to what the layer is
       {"use_qalora", {false}},
       {"use_bdlora", {false}},
       {"layers_pattern", {Json::array()}},

@@ -38,7 +38,7 @@ T largest_bits(const T* bits, int64_t n, T mask) {
 
 // The elements [first, first + n) in f32.
 void load(const Weight& w, int64_t first, int64_t n, DType round_to, float* x) {
-  const bool plain = w.format == WeightFormat::dense && !w.row_map;
+  const bool plain = w.format == WeightFormat::dense && !w.row_map && !w.transposed;
   if (plain && w.dtype == DType::bf16) {
     const uint16_t* bits = &static_cast<const Bf16*>(w.data)[first].bits;
     for (int64_t i = 0; i < n; ++i) x[i] = std::bit_cast<float>(static_cast<uint32_t>(bits[i]) << 16);

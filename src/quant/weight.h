@@ -34,9 +34,13 @@ struct Weight {
   const int32_t* row_map =
       nullptr;  ///< stored row of row i, or null for the identity (GGUF's permuted q and k)
 
+  /// Dense elements lie column by column, as in a file (GPT-2). Only decoding takes it: what a kernel gets is
+  /// stored by rows.
+  bool transposed = false;
+
   explicit operator bool() const { return rows != 0; }
   TensorView dense_view() const {
-    LORIKEET_CHECK(format == WeightFormat::dense && !row_map);
+    LORIKEET_CHECK(format == WeightFormat::dense && !row_map && !transposed);
     return TensorView(const_cast<void*>(data), {rows, cols}, dtype);
   }
   static Weight dense(TensorView v) {

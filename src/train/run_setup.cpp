@@ -172,7 +172,7 @@ void RunSetup::count_steps() {
   facts.base_format = name_of(config.base_format);
   facts.compute_dtype = name_of(config.compute_dtype);
   facts.blocks = files.spec().num_hidden_layers;
-  facts.parameters = files.spec().parameter_count();
+  facts.parameters = files.parameter_count();
   facts.model_quantized_in_file = files.quantized();
   facts.base_bits_per_weight =
       bits_per_weight(files, config.base_format, r.bnb, resolve_compute_dtype(config.compute_dtype));

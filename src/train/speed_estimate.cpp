@@ -41,7 +41,8 @@ double measured_flops(ThreadPool& threads, DType compute, const ModelSpec& spec)
 double estimated_tokens_per_second(double flops, const ModelSpec& s, bool trains_base, int64_t kept_blocks,
                                    double target_share) {
   const auto c = static_cast<double>(s.hidden_size);
-  const double block = c * static_cast<double>(2 * s.q_size() + 2 * s.kv_size() + 3 * s.intermediate_size);
+  const double block =
+      c * static_cast<double>(2 * s.q_size() + 2 * s.kv_size() + s.mlp_matrices() * s.intermediate_size);
   const auto blocks = static_cast<double>(s.num_hidden_layers);
   const double passes = trains_base ? 3 : 2;  // forward, gradient of the inputs, gradient of the weights
   const double again =

@@ -27,8 +27,66 @@ std::vector<Case> cases() {
   windowed.spec.logit_softcap = 3;
   windowed.spec.norm_weight_offset = 1;
   windowed.spec.activation = Activation::gelu_tanh;
-  return {{"Plain", plain}, {"QkNorm", qk_norm},     {"Biases", biases},          {"Tied", tied},
-          {"Full", full},   {"FullTied", full_tied}, {"WindowsAndCaps", windowed}};
+  StepSetup whole, post_norm, two_ropes, by_length, granite, stacked, per_head, per_group, learned;
+  whole.spec.qk_norm = QkNorm::whole;  // OLMo 2
+  whole.spec.names.input_norm = whole.spec.names.mlp_norm = "";
+  whole.spec.names.attention_out_norm = "layers.{}.attention_out_norm";
+  whole.spec.names.mlp_out_norm = "layers.{}.mlp_out_norm";
+  post_norm = whole;  // Gemma 2
+  post_norm.train_base = true;
+  post_norm.spec.names.input_norm = "layers.{}.input_norm";
+  post_norm.spec.names.mlp_norm = "layers.{}.mlp_norm";
+  post_norm.spec.qk_norm = QkNorm::none;
+  two_ropes.spec.window = {3, 3, 0, 3};  // Gemma 3 and SmolLM 3
+  two_ropes.spec.window_rope = two_ropes.spec.rope;
+  two_ropes.spec.window_rope->theta = 30;
+  two_ropes.spec.without_rope = {false, true, false, false};
+  by_length.spec.rope.scaling = RopeScaling::dynamic;
+  by_length.spec.rope.factor = 3;
+  by_length.spec.rope.original_max_position_embeddings = 5;
+  granite.spec.residual_scale = 0.4;
+  granite.spec.embedding_scale = 3;
+  granite.spec.logit_scale = 0.5;
+  stacked.spec.qkv = QkvLayout::stacked;  // Phi-3
+  stacked.spec.mlp = MlpKind::gated_stacked;
+  stacked.spec.rope.rotary_dim = 4;
+  per_head.spec.qkv = QkvLayout::per_head;  // GPT-NeoX
+  per_head.spec.num_key_value_heads = 6;
+  per_head.spec.residual = Residual::parallel;
+  per_head.spec.mlp = MlpKind::plain;
+  per_head.spec.activation = Activation::gelu;
+  per_head.spec.norm = NormKind::layer;
+  per_head.spec.norm_bias = per_head.spec.qkv_bias = per_head.spec.mlp_bias = true;
+  per_group = per_head;  // Falcon 40B: one norm for both halves
+  per_group.spec.qkv = QkvLayout::per_group;
+  per_group.spec.num_key_value_heads = 2;
+  per_group.spec.names.mlp_norm = "";
+  per_group.spec.rope.interleaved = true;  // Cohere
+  per_group.spec.head_bias = true;         // Phi-2
+  per_group.train_base = true;
+  learned = per_head;  // OPT
+  learned.spec.residual = Residual::serial;
+  learned.spec.rope.rotary_dim = 0;
+  learned.spec.names.positions = "positions";
+  learned.spec.positions_offset = 2;
+  learned.spec.activation = Activation::relu;
+  learned.train_base = true;
+  return {{"Plain", plain},
+          {"QkNorm", qk_norm},
+          {"Biases", biases},
+          {"Tied", tied},
+          {"Full", full},
+          {"FullTied", full_tied},
+          {"WindowsAndCaps", windowed},
+          {"NormOfAllHeadsAndAfterTheHalves", whole},
+          {"NormsBeforeAndAfter", post_norm},
+          {"TwoRopesAndNone", two_ropes},
+          {"RopeByLength", by_length},
+          {"Multipliers", granite},
+          {"StackedProjections", stacked},
+          {"ParallelWithTwoLayerNorms", per_head},
+          {"ParallelWithOneNormInGroups", per_group},
+          {"LearnedPositions", learned}};
 }
 
 class Gradient : public ::testing::TestWithParam<Case> {};

@@ -64,24 +64,9 @@ inline ModelSpec tiny_spec() {
   s.num_key_value_heads = 2;
   s.head_dim = 6;
   s.max_position_embeddings = 64;
-  s.rms_norm_eps = 1e-5;
+  s.norm_eps = 1e-5;
   s.attention_scale = 0.4;
   s.rope.rotary_dim = 6;
-  const std::string layer = "model.layers.{}.";
-  s.names = {"model.embed_tokens",
-             "model.norm",
-             "lm_head",
-             layer + "input_layernorm",
-             layer + "post_attention_layernorm",
-             layer + "self_attn.q_norm",
-             layer + "self_attn.k_norm",
-             layer + "self_attn.q_proj",
-             layer + "self_attn.k_proj",
-             layer + "self_attn.v_proj",
-             layer + "self_attn.o_proj",
-             layer + "mlp.gate_proj",
-             layer + "mlp.up_proj",
-             layer + "mlp.down_proj"};
   return s;
 }
 

@@ -47,6 +47,73 @@ TEST(RmsNormBackward, AddsWhenAskedAndMayOverwriteDy) {
   }
 }
 
+TEST(LayerNorm, OfARowIsItsDeviationsFromTheMean) {
+  Matrix x = Matrix::zero(1, 4), w(1, 4, 3), b(1, 4, 4), y = Matrix::zero(1, 4), stats = Matrix::zero(1, 2);
+  for (size_t i = 0; i < 4; ++i) x[i] = i % 2 ? 7 : 3;
+  run_reference(LayerNormArgs{y.real(), stats.real(), x.real(), w.real(), b.real(), 0});
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(y[i], (i % 2 ? w[i] : -w[i]) + b[i], 1e-15);
+  EXPECT_NEAR(stats[0], 5, 1e-15);
+  EXPECT_NEAR(stats[1], 0.5, 1e-15);
+}
+
+TEST(LayerNormBackward, MatchesComplexStepAlsoInPlaceAndAdded) {
+  const double eps = 1e-5;
+  Matrix x(kRows, kCols, 1), w(1, kCols, 2), b(1, kCols, 5), seed(kRows, kCols, 3),
+      y = Matrix::zero(kRows, kCols), stats = Matrix::zero(kRows, 2), dx = Matrix::zero(kRows, kCols),
+      dw = Matrix::zero(1, kCols), db = Matrix::zero(1, kCols), added(kRows, kCols, 9),
+      before(kRows, kCols, 9), over(kRows, kCols, 3);
+  run_reference(LayerNormArgs{y.real(), stats.real(), x.real(), w.real(), b.real(), eps});
+  run_reference(LayerNormBwdArgs{dx.real(), dw.real(), seed.real(), x.real(), w.real(), stats.real(), false});
+  run_reference(LayerNormBwdArgs{added.real(), {}, seed.real(), x.real(), w.real(), stats.real(), true});
+  run_reference(LayerNormBwdArgs{over.real(), {}, over.real(), x.real(), w.real(), stats.real(), false});
+  run_reference(ColumnSumArgs{db.real(), seed.real()});
+  const auto loss = [&](TensorView xc, TensorView wc, TensorView bc) {
+    run_reference(LayerNormArgs{y.complex(), stats.complex(), xc, wc, bc, eps});
+    return weighted_sum(y, seed);
+  };
+  expect_gradient(x, dx, [&](int64_t i) { return loss(x.complex(i), w.complex(), b.complex()); });
+  expect_gradient(w, dw, [&](int64_t i) { return loss(x.complex(), w.complex(i), b.complex()); });
+  expect_gradient(b, db, [&](int64_t i) { return loss(x.complex(), w.complex(), b.complex(i)); });
+  for (size_t i = 0; i < x.size(); ++i) {
+    EXPECT_NEAR(added[i], before[i] + dx[i], 1e-15);
+    EXPECT_EQ(over[i], dx[i]);
+  }
+}
+
+TEST(Add, ScalesTheSecondTermAndMayOverwriteTheFirst) {
+  Matrix a(kRows, kCols, 1), b(kRows, kCols, 2), y = Matrix::zero(kRows, kCols), over(kRows, kCols, 1);
+  run_reference(AddArgs{y.real(), a.real(), b.real(), 0.4});
+  run_reference(AddArgs{over.real(), over.real(), b.real(), 0.4});
+  for (size_t i = 0; i < y.size(); ++i) {
+    EXPECT_EQ(y[i], a[i] + 0.4 * b[i]);
+    EXPECT_EQ(over[i], y[i]);
+  }
+}
+
+TEST(LogitCap, ScalesAndCapsInPlace) {
+  Matrix x(2, 3, 1, 9), scaled = Matrix::zero(2, 3), capped(2, 3, 1, 9);
+  run_reference(LogitCapArgs{scaled.real(), x.real(), 0.5, 0});
+  run_reference(LogitCapArgs{capped.real(), capped.real(), 0.5, 3});
+  for (size_t i = 0; i < x.size(); ++i) {
+    EXPECT_EQ(scaled[i], 0.5 * x[i]);
+    EXPECT_NEAR(capped[i], 3 * std::tanh(0.5 * x[i] / 3), 1e-15);
+  }
+}
+
+TEST(HeadLayout, TakesTheHeadsOfEveryGroupOutOfAFusedRowAndPutsTheirGradientsBack) {
+  // Two groups of two queries, one key and one value, heads of two elements: the layout of Falcon 40B.
+  Matrix fused(1, 16, 1), q = Matrix::zero(1, 8), k = Matrix::zero(1, 4), back = Matrix::zero(1, 16);
+  const HeadLayout queries{0, 2, 8}, keys{4, 1, 8};
+  RopeArgs a{q.real(), fused.real(), {}, {}, nullptr, 2, 0, 1, false, {}, queries};
+  run_reference(a);
+  run_reference(RopeArgs{k.real(), fused.real(), {}, {}, nullptr, 2, 0, 1, false, {}, keys});
+  const size_t q_at[] = {0, 1, 2, 3, 8, 9, 10, 11}, k_at[] = {4, 5, 12, 13};
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(q[i], fused[q_at[i]]);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(k[i], fused[k_at[i]]);
+  run_reference(RopeArgs{back.real(), q.real(), {}, {}, nullptr, 2, 0, -1, false, queries, {}});
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(back[q_at[i]], q[i]);
+}
+
 struct RopeCase {
   int32_t head_dim, rotary_dim;
   bool interleaved;
@@ -113,6 +180,14 @@ TEST_P(GatedActivation, BackwardMatchesComplexStepAndMayOverwriteItsInputs) {
   };
   expect_gradient(gate, dgate, [&](int64_t i) { return loss(gate.complex(i), up.complex()); });
   expect_gradient(up, dup, [&](int64_t i) { return loss(gate.complex(), up.complex(i)); });
+}
+TEST_P(GatedActivation, WithoutAnUpIsTheActivationAlone) {
+  Matrix x(kRows, kCols, 1, 3), seed(kRows, kCols, 3), y = Matrix::zero(kRows, kCols), dx(kRows, kCols, 1, 3);
+  run_reference(GatedActivationBwdArgs{dx.real(), {}, seed.real(), dx.real(), {}, GetParam()});
+  expect_gradient(x, dx, [&](int64_t i) {
+    run_reference(GatedActivationArgs{y.complex(), x.complex(i), {}, GetParam()});
+    return weighted_sum(y, seed);
+  });
 }
 INSTANTIATE_TEST_SUITE_P(EachKind, GatedActivation,
                          ::testing::Values(Activation::silu, Activation::gelu_tanh, Activation::gelu,

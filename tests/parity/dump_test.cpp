@@ -24,7 +24,7 @@ LoadRequest load_request_of(const Recording& r) {
                                     : BaseFormat::automatic;
   q.compute_dtype = ComputeDtype::float32;
   q.threads = 2;
-  q.positions = 64;
+  q.positions = 32;  // of the smallest table of learned positions
   q.train = r.entry["gradients"].get<bool>();
   q.adapter = r.adapter();
   return q;
@@ -135,8 +135,18 @@ TEST_P(GradientParity, MatchesPyTorch) {
   for (const SafetensorsTensor& t : expected_.tensors()) recorded += t.name.rfind("grad.", 0) == 0;
   EXPECT_EQ(loaded_.trainable().tensors().size(), recorded);
   const std::string prefix = recording_.adapter() ? "grad.base_model.model." : "grad.";
-  for (const NamedTensor& t : loaded_.trainable().tensors())
-    expect_close(loaded_.trainable().grad_of(t), prefix + t.name, kGradientNmse);
+  for (const NamedTensor& t : loaded_.trainable().tensors()) {
+    const TensorView gradient = loaded_.trainable().grad_of(t);
+    if (!recording_.adapter() && files_.at(t.name).expected.transposed) {
+      std::vector<float> columns(static_cast<size_t>(gradient.count()));
+      const TensorView turned(columns.data(), {t.cols, t.rows}, DType::f32);
+      for (int64_t i = 0; i < t.rows; ++i)
+        for (int64_t k = 0; k < t.cols; ++k) turned.row<float>(k)[i] = gradient.row<float>(i)[k];
+      expect_close(turned, prefix + t.name, kGradientNmse);
+    } else {
+      expect_close(gradient, prefix + t.name, kGradientNmse);
+    }
+  }
 }
 
 std::vector<Recording> with_gradients() {

@@ -81,7 +81,7 @@ OTHERS = {
     "gemma3": small("Gemma3Text", {**SMALL, "num_hidden_layers": 3, "sliding_window": 4, "sliding_window_pattern": 3,
                                    "query_pre_attn_scalar": 9, "rope_parameters": {
                                        "full_attention": {"rope_type": "linear", "rope_theta": 900.0, "factor": 2.0},
-                                       "sliding_attention": ROPE}}, model_class="Gemma3ForCausalLM", full=True),
+                                       "sliding_attention": ROPE}}, model_class="Gemma3ForCausalLM"),
     "phi3": small("Phi3", {**WIDE, "sliding_window": 4, "pad_token_id": 0}),
     "phi3_longrope": small("Phi3", {**WIDE, "pad_token_id": 0, "max_position_embeddings": 64,
                                     "original_max_position_embeddings": 7, "rope_parameters": {
@@ -109,10 +109,10 @@ OTHERS = {
     "smollm3": small("SmolLM3", {**WIDE, "num_hidden_layers": 4, "no_rope_layer_interval": 2, "pad_token_id": 0,
                                  "bos_token_id": 1, "eos_token_id": 2}),
     "starcoder2": small("Starcoder2", {**WIDE, "sliding_window": 4}),
-    "stablelm": small("StableLm", {**WIDE, "hidden_size": 32, "qk_layernorm": True, "use_qkv_bias": True,
+    "stablelm": small("StableLm", {**WIDE, "hidden_size": 32, "use_qkv_bias": True,
                                    "use_parallel_residual": True, "rope_parameters": {
                                        **ROPE, "partial_rotary_factor": 0.75}}),
-    "cohere": small("Cohere", {**WIDE, "use_qk_norm": True, "logit_scale": 0.25}),
+    "cohere": small("Cohere", {**WIDE, "logit_scale": 0.25}),
     "phi": small("Phi", {**WIDE, "hidden_size": 32, "rope_parameters": {**ROPE, "partial_rotary_factor": 0.5}}),
     "opt": small("OPT", {"vocab_size": 67, "hidden_size": 20, "word_embed_proj_dim": 20, "ffn_dim": 27,
                          "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 32}),

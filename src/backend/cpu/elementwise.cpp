@@ -22,13 +22,13 @@ size_t RopeOp::workspace_bytes(const simd::Table&, const RopeArgs&, int) { retur
 void RopeOp::run(const simd::Table& t, const RopeArgs& a, const KernelContext& c) {
   const auto rope_head = typed(t, a.x.dtype).rope_head;
   const auto size = static_cast<int64_t>(size_of(a.x.dtype));
-  const int64_t rest = a.head_dim - a.rotary_dim;
-  for_each_row(c.threads, a.x.rows, a.x.cols, [&](int64_t r, int) {
-    const float* cos = a.cos.row<float>(a.positions[r]);
-    const float* sin = a.sin.row<float>(a.positions[r]);
-    for (int64_t h = 0; h < a.x.cols; h += a.head_dim) {
-      const char* x = row_of(a.x, r) + h * size;
-      char* y = row_of(a.y, r) + h * size;
+  const int64_t rest = a.head_dim - a.rotary_dim, heads = a.heads();
+  for_each_row(c.threads, a.x.rows, heads * a.head_dim, [&](int64_t r, int) {
+    const float* cos = a.rotary_dim ? a.cos.row<float>(a.positions[r]) : nullptr;
+    const float* sin = a.rotary_dim ? a.sin.row<float>(a.positions[r]) : nullptr;
+    for (int64_t h = 0; h < heads; ++h) {
+      const char* x = row_of(a.x, r) + a.x_heads.at(h, a.head_dim) * size;
+      char* y = row_of(a.y, r) + a.y_heads.at(h, a.head_dim) * size;
       rope_head(x, cos, sin, static_cast<float>(a.sign), a.rotary_dim / 2, y);
       if (rest && x != y)
         std::memcpy(y + a.rotary_dim * size, x + a.rotary_dim * size, static_cast<size_t>(rest * size));
@@ -43,7 +43,7 @@ size_t GatedActivationOp::workspace_bytes(const simd::Table&, const GatedActivat
 void GatedActivationOp::run(const simd::Table& t, const GatedActivationArgs& a, const KernelContext& c) {
   const auto gate_row = typed(t, a.gate.dtype).gate_row[static_cast<int>(a.activation)];
   for_each_row(c.threads, a.y.rows, a.y.cols, [&](int64_t r, int) {
-    gate_row(row_of(a.gate, r), row_of(a.up, r), row_of(a.y, r), a.y.cols);
+    gate_row(row_of(a.gate, r), a.up ? row_of(a.up, r) : nullptr, row_of(a.y, r), a.y.cols);
   });
 }
 
@@ -57,8 +57,8 @@ void GatedActivationBwdOp::run(const simd::Table& t, const GatedActivationBwdArg
                                const KernelContext& c) {
   const auto gate_bwd_row = typed(t, a.gate.dtype).gate_bwd_row[static_cast<int>(a.activation)];
   for_each_row(c.threads, a.dy.rows, a.dy.cols, [&](int64_t r, int) {
-    gate_bwd_row(row_of(a.dy, r), row_of(a.gate, r), row_of(a.up, r), row_of(a.dgate, r), row_of(a.dup, r),
-                 a.dy.cols);
+    gate_bwd_row(row_of(a.dy, r), row_of(a.gate, r), a.up ? row_of(a.up, r) : nullptr, row_of(a.dgate, r),
+                 a.up ? row_of(a.dup, r) : nullptr, a.dy.cols);
   });
 }
 
@@ -106,6 +106,32 @@ void CrossEntropyOp::run(const simd::Table& t, const CrossEntropyArgs& a, const 
   *a.loss_sum.row<double>(0) = total;
 }
 
+const char* AddOp::reject(const AddArgs& a) {
+  return is_compute_type(a.y.dtype) && a.a.dtype == a.y.dtype && a.b.dtype == a.y.dtype ? nullptr
+                                                                                        : kOtherType;
+}
+size_t AddOp::workspace_bytes(const simd::Table&, const AddArgs&, int) { return 0; }
+void AddOp::run(const simd::Table& t, const AddArgs& a, const KernelContext& c) {
+  const simd::Element type = element_of(a.y.dtype);
+  const auto bytes = static_cast<size_t>(a.y.cols) * size_of(a.y.dtype);
+  for_each_row(c.threads, a.y.rows, a.y.cols, [&](int64_t r, int) {
+    if (a.y.data != a.a.data) std::memcpy(row_of(a.y, r), row_of(a.a, r), bytes);
+    t.vector.scale_row(type, row_of(a.b, r), static_cast<float>(a.scale), true, type, row_of(a.y, r),
+                       a.y.cols);
+  });
+}
+
+const char* LogitCapOp::reject(const LogitCapArgs& a) {
+  return a.x.dtype == DType::f32 && a.y.dtype == DType::f32 ? nullptr : "takes f32 logits only";
+}
+size_t LogitCapOp::workspace_bytes(const simd::Table&, const LogitCapArgs&, int) { return 0; }
+void LogitCapOp::run(const simd::Table& t, const LogitCapArgs& a, const KernelContext& c) {
+  for_each_row(c.threads, a.y.rows, a.y.cols, [&](int64_t r, int) {
+    t.vector.cap_row(a.x.row<float>(r), a.y.cols, static_cast<float>(a.scale), static_cast<float>(a.softcap),
+                     a.y.row<float>(r));
+  });
+}
+
 const char* EmbeddingOp::reject(const EmbeddingArgs& a) {
   return is_compute_type(a.y.dtype) && a.table->dtype != DType::f64 && a.table->dtype != DType::c128
              ? nullptr
@@ -120,8 +146,8 @@ void EmbeddingOp::run(const simd::Table& t, const EmbeddingArgs& a, const Kernel
   for_each_row(c.threads, a.y.rows, cols, [&](int64_t r, int thread) {
     char* scratch = static_cast<char*>(c.workspace) + thread * cols * 4;
     const char* row = table.decoded_row(a.tokens[r], scratch);
-    t.vector.scale_row(simd::Element::f32, row, static_cast<float>(a.scale), false, element_of(a.y.dtype),
-                       row_of(a.y, r), cols);
+    t.vector.scale_row(simd::Element::f32, row, static_cast<float>(a.scale), a.accumulate,
+                       element_of(a.y.dtype), row_of(a.y, r), cols);
   });
 }
 

@@ -14,6 +14,10 @@ namespace lorikeet::cpu {
 
 LORIKEET_CPU_OP(RmsNormOp, RmsNormArgs);
 LORIKEET_CPU_OP(RmsNormBwdOp, RmsNormBwdArgs);
+LORIKEET_CPU_OP(LayerNormOp, LayerNormArgs);
+LORIKEET_CPU_OP(LayerNormBwdOp, LayerNormBwdArgs);
+LORIKEET_CPU_OP(AddOp, AddArgs);
+LORIKEET_CPU_OP(LogitCapOp, LogitCapArgs);
 LORIKEET_CPU_OP(RopeOp, RopeArgs);
 LORIKEET_CPU_OP(GatedActivationOp, GatedActivationArgs);
 LORIKEET_CPU_OP(GatedActivationBwdOp, GatedActivationBwdArgs);

@@ -81,6 +81,22 @@ std::span<const Kernel<RmsNormBwdArgs>> cpu_kernels() {
   return simd_list_both<cpu::RmsNormBwdOp, RmsNormBwdArgs>();
 }
 template <>
+std::span<const Kernel<LayerNormArgs>> cpu_kernels() {
+  return simd_list_both<cpu::LayerNormOp, LayerNormArgs>();
+}
+template <>
+std::span<const Kernel<LayerNormBwdArgs>> cpu_kernels() {
+  return simd_list_both<cpu::LayerNormBwdOp, LayerNormBwdArgs>();
+}
+template <>
+std::span<const Kernel<AddArgs>> cpu_kernels() {
+  return simd_list_both<cpu::AddOp, AddArgs>();
+}
+template <>
+std::span<const Kernel<LogitCapArgs>> cpu_kernels() {
+  return simd_list<cpu::LogitCapOp, LogitCapArgs>(ref::portable<float, LogitCapArgs>(kF32));
+}
+template <>
 std::span<const Kernel<DropoutArgs>> cpu_kernels() {
   return simd_list_both<cpu::DropoutOp, DropoutArgs>();
 }

@@ -53,23 +53,91 @@ void run(const RmsNormBwdArgs& a, const KernelContext& c) {
 }
 
 template <class T>
+void run(const LayerNormArgs& a, const KernelContext& c) {
+  using W = Wide<T>;
+  const int64_t cols = a.x.cols;
+  const W n = W(static_cast<double>(cols));
+  c.threads.for_each(a.x.rows, [&](int64_t r, int) {
+    const T* x = a.x.row<T>(r);
+    W sum{}, square{};
+    for (int64_t k = 0; k < cols; ++k) sum += W(load(x[k]));
+    const W mean = sum / n;
+    for (int64_t k = 0; k < cols; ++k) square += (W(load(x[k])) - mean) * (W(load(x[k])) - mean);
+    const W rstd = W(1) / std::sqrt(square / n + W(a.eps));
+    if (a.stats) {
+      write(a.stats, r, 0, mean);
+      write(a.stats, r, 1, rstd);
+    }
+    for (int64_t k = 0; k < cols; ++k) {
+      const W y = (W(load(x[k])) - mean) * rstd * read<W>(a.w, 0, k);
+      store(a.b ? y + read<W>(a.b, 0, k) : y, a.y.row<T>(r)[k]);
+    }
+  });
+}
+
+template <class T>
+void run(const LayerNormBwdArgs& a, const KernelContext& c) {
+  using W = Wide<T>;
+  const int64_t cols = a.x.cols;
+  const auto normed = [&](int64_t r, int64_t k) {
+    return (W(load(a.x.row<T>(r)[k])) - read<W>(a.stats, r, 0)) * read<W>(a.stats, r, 1);
+  };
+  if (a.dw)  // before dx, which may overwrite dy
+    c.threads.for_each(cols, [&](int64_t k, int) {
+      for_token_chunks(a.x.rows, [&](int64_t first, int64_t last) {
+        W sum{};
+        for (int64_t r = first; r < last; ++r) sum += W(load(a.dy.row<T>(r)[k])) * normed(r, k);
+        write(a.dw, 0, k, read<W>(a.dw, 0, k) + sum);
+      });
+    });
+  if (!a.dx) return;
+  const W n = W(static_cast<double>(cols));
+  c.threads.for_each(a.x.rows, [&](int64_t r, int) {
+    const T* dy = a.dy.row<T>(r);
+    T* dx = a.dx.row<T>(r);
+    W sum{}, dot{};
+    for (int64_t k = 0; k < cols; ++k) {
+      const W g = W(load(dy[k])) * read<W>(a.w, 0, k);
+      sum += g;
+      dot += g * normed(r, k);
+    }
+    for (int64_t k = 0; k < cols; ++k) {
+      const W g = W(load(dy[k])) * read<W>(a.w, 0, k);
+      const W d = read<W>(a.stats, r, 1) * (g - sum / n - normed(r, k) * (dot / n));
+      store(a.accumulate ? W(load(dx[k])) + d : d, dx[k]);
+    }
+  });
+}
+
+template <class T>
+void run(const AddArgs& a, const KernelContext& c) {
+  using W = Wide<T>;
+  c.threads.for_each(a.y.rows, [&](int64_t n, int) {
+    for (int64_t k = 0; k < a.y.cols; ++k)
+      store(W(load(a.a.row<T>(n)[k])) + W(a.scale) * W(load(a.b.row<T>(n)[k])), a.y.row<T>(n)[k]);
+  });
+}
+
+template <class T>
 void run(const RopeArgs& a, const KernelContext& c) {
   using W = Wide<T>;
   const int64_t half = a.rotary_dim / 2;
   c.threads.for_each(a.x.rows, [&](int64_t n, int) {
     const T* x = a.x.row<T>(n);
     T* y = a.y.row<T>(n);
-    const float* cos = a.cos.row<float>(a.positions[n]);
-    const float* sin = a.sin.row<float>(a.positions[n]);
-    for (int64_t h = 0; h < a.x.cols; h += a.head_dim) {
+    const float* cos = half ? a.cos.row<float>(a.positions[n]) : nullptr;
+    const float* sin = half ? a.sin.row<float>(a.positions[n]) : nullptr;
+    for (int64_t h = 0; h < a.heads(); ++h) {
+      const T* from = x + a.x_heads.at(h, a.head_dim);
+      T* to = y + a.y_heads.at(h, a.head_dim);
       for (int64_t j = 0; j < half; ++j) {
-        const int64_t i0 = h + (a.interleaved ? 2 * j : j), i1 = h + (a.interleaved ? 2 * j + 1 : j + half);
-        const W u = W(load(x[i0])), v = W(load(x[i1]));
+        const int64_t i0 = a.interleaved ? 2 * j : j, i1 = a.interleaved ? 2 * j + 1 : j + half;
+        const W u = W(load(from[i0])), v = W(load(from[i1]));
         const W cs = W(load(cos[j])), sn = W(a.sign) * W(load(sin[j]));
-        store(u * cs - v * sn, y[i0]);
-        store(v * cs + u * sn, y[i1]);
+        store(u * cs - v * sn, to[i0]);
+        store(v * cs + u * sn, to[i1]);
       }
-      for (int64_t j = a.rotary_dim; j < a.head_dim; ++j) y[h + j] = x[h + j];
+      for (int64_t j = a.rotary_dim; j < a.head_dim; ++j) to[j] = from[j];
     }
   });
 }
@@ -108,9 +176,10 @@ template <class T>
 void run(const GatedActivationArgs& a, const KernelContext& c) {
   using W = Wide<T>;
   c.threads.for_each(a.y.rows, [&](int64_t n, int) {
-    for (int64_t k = 0; k < a.y.cols; ++k)
-      store(activate(a.activation, W(load(a.gate.row<T>(n)[k]))).value * W(load(a.up.row<T>(n)[k])),
-            a.y.row<T>(n)[k]);
+    for (int64_t k = 0; k < a.y.cols; ++k) {
+      const W up = a.up ? W(load(a.up.row<T>(n)[k])) : W(1);
+      store(activate(a.activation, W(load(a.gate.row<T>(n)[k]))).value * up, a.y.row<T>(n)[k]);
+    }
   });
 }
 
@@ -120,9 +189,9 @@ void run(const GatedActivationBwdArgs& a, const KernelContext& c) {
   c.threads.for_each(a.dy.rows, [&](int64_t n, int) {
     for (int64_t k = 0; k < a.dy.cols; ++k) {
       const auto act = activate(a.activation, W(load(a.gate.row<T>(n)[k])));
-      const W up = W(load(a.up.row<T>(n)[k])), dy = W(load(a.dy.row<T>(n)[k]));
+      const W up = a.up ? W(load(a.up.row<T>(n)[k])) : W(1), dy = W(load(a.dy.row<T>(n)[k]));
       store(dy * up * act.slope, a.dgate.row<T>(n)[k]);
-      store(dy * act.value, a.dup.row<T>(n)[k]);
+      if (a.up) store(dy * act.value, a.dup.row<T>(n)[k]);
     }
   });
 }

@@ -11,6 +11,10 @@ inline DType compute_type(const EmbeddingArgs& a) { return a.y.dtype; }
 inline DType compute_type(const EmbeddingBwdArgs& a) { return a.dy.dtype; }
 inline DType compute_type(const RmsNormArgs& a) { return a.x.dtype; }
 inline DType compute_type(const RmsNormBwdArgs& a) { return a.x.dtype; }
+inline DType compute_type(const LayerNormArgs& a) { return a.x.dtype; }
+inline DType compute_type(const LayerNormBwdArgs& a) { return a.x.dtype; }
+inline DType compute_type(const AddArgs& a) { return a.y.dtype; }
+inline DType compute_type(const LogitCapArgs& a) { return a.y.dtype; }
 inline DType compute_type(const LinearArgs& a) { return a.x.dtype; }
 inline DType compute_type(const LinearDxArgs& a) { return a.dx.dtype; }
 inline DType compute_type(const TokenSumArgs& a) { return a.x.dtype; }

@@ -115,7 +115,9 @@ void run(const EmbeddingArgs& a, const KernelContext& c) {
   c.threads.for_each(a.y.rows, [&](int64_t n, int thread) {
     const RowScratch<W> w(c.workspace, a.table->cols, thread);
     decode_row(*a.table, a.tokens[n], w.narrow, w.wide);
-    for (int64_t k = 0; k < a.y.cols; ++k) store(W(a.scale) * w.wide[k], a.y.row<T>(n)[k]);
+    T* y = a.y.row<T>(n);
+    for (int64_t k = 0; k < a.y.cols; ++k)
+      store(a.accumulate ? W(load(y[k])) + W(a.scale) * w.wide[k] : W(a.scale) * w.wide[k], y[k]);
   });
 }
 

@@ -3,15 +3,27 @@
 
 namespace lorikeet::ref {
 
+template <class W>
+W capped_logit(W z, double scale, double softcap) {
+  z *= W(scale);
+  return softcap > 0 ? W(softcap) * std::tanh(z / W(softcap)) : z;
+}
+
+template <class T>
+void run(const LogitCapArgs& a, const KernelContext& c) {
+  using W = Wide<T>;
+  c.threads.for_each(a.y.rows, [&](int64_t n, int) {
+    for (int64_t k = 0; k < a.y.cols; ++k)
+      store(capped_logit(W(load(a.x.row<T>(n)[k])), a.scale, a.softcap), a.y.row<T>(n)[k]);
+  });
+}
+
 /// T is the type of the logits (float, double or Complex).
 template <class T>
 void run(const CrossEntropyArgs& a, const KernelContext& c) {
   using W = Wide<T>;
   const int64_t vocab = a.logits.cols;
-  const auto capped_logit = [&](W z) {
-    z *= W(a.logit_scale);
-    return a.softcap > 0 ? W(a.softcap) * std::tanh(z / W(a.softcap)) : z;
-  };
+  const auto capped_logit = [&](W z) { return ref::capped_logit(z, a.logit_scale, a.softcap); };
   c.threads.for_each(a.logits.rows, [&](int64_t i, int) {
     const T* z = a.logits.row<T>(i);
     double top = -INFINITY;

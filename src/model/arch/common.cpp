@@ -5,10 +5,15 @@
 
 namespace lorikeet {
 
-Activation read_activation(const HfConfig& c, const std::string& key) {
+Activation read_activation(const HfConfig& c, const std::string& key, const std::string& fallback) {
   static const std::map<std::string, Activation> names = {{"silu", Activation::silu},
-                                                          {"swish", Activation::silu}};
-  const std::string name = c.string_or(key, "silu");
+                                                          {"swish", Activation::silu},
+                                                          {"gelu", Activation::gelu},
+                                                          {"gelu_new", Activation::gelu_tanh},
+                                                          {"gelu_fast", Activation::gelu_tanh},
+                                                          {"gelu_pytorch_tanh", Activation::gelu_tanh},
+                                                          {"relu", Activation::relu}};
+  const std::string name = c.string_or(key, fallback);
   const auto it = names.find(name);
   if (it == names.end())
     throw Error(ErrorKind::unsupported, fmt::format("activation \"{}\" is not supported", name),
@@ -16,40 +21,29 @@ Activation read_activation(const HfConfig& c, const std::string& key) {
   return it->second;
 }
 
-void read_rope(const HfConfig& c, ModelSpec& s) {
-  // transformers 5 writes "rope_parameters" (theta inside), earlier versions "rope_theta" and "rope_scaling".
-  const bool nested = c.has("rope_parameters");
-  const std::string key = nested ? "rope_parameters" : "rope_scaling";
-  const Json scaling = c.object(key);
-  const auto number = [&](const char* name, double fallback) {
-    const auto it = scaling.find(name);
-    return it == scaling.end() || it->is_null() ? fallback : json_number(*it, c.field(key) + "." + name);
-  };
-  s.rope.theta = nested ? number("rope_theta", 10000) : c.number_or("rope_theta", 10000);
-  s.rope.rotary_dim = s.head_dim;
-  std::string type = "default";
-  for (const char* name : {"type", "rope_type"})
-    if (const auto it = scaling.find(name); it != scaling.end() && !it->is_null())
-      type = json_string(*it, c.field(key) + "." + name);
-  if (type == "default") return;
-  s.rope.factor = number("factor", 1);
-  if (!(s.rope.factor >= 1))
-    throw Error(ErrorKind::format, fmt::format("rope scaling factor {} is below 1", s.rope.factor),
-                c.field(key));
-  if (type == "linear") {
-    s.rope.scaling = RopeScaling::linear;
-  } else if (type == "llama3") {
-    s.rope.scaling = RopeScaling::llama3;
-    s.rope.low_freq_factor = number("low_freq_factor", 1);
-    s.rope.high_freq_factor = number("high_freq_factor", 4);
-    s.rope.original_max_position_embeddings = static_cast<int64_t>(
-        number("original_max_position_embeddings", static_cast<double>(s.max_position_embeddings)));
-    if (!(s.rope.high_freq_factor > s.rope.low_freq_factor) || s.rope.original_max_position_embeddings < 1)
-      throw Error(ErrorKind::format, "rope scaling factors are out of order", c.field(key));
-  } else {
-    throw Error(ErrorKind::unsupported, fmt::format("rope scaling \"{}\" is not supported", type),
-                c.field(key), "supported: default, linear, llama3");
+int64_t read_window(const HfConfig& c, int64_t missing) {
+  const std::string key = "sliding_window";
+  if (c.has(key)) return c.integer(key);
+  return c.json().contains(key) ? 0 : missing;
+}
+
+std::vector<int64_t> read_windows(const HfConfig& c, const ModelSpec& s, int64_t window,
+                                  const std::function<bool(int64_t layer)>& slides) {
+  const std::string key = "layer_types";
+  const std::vector<std::string> types = c.strings(key);
+  if (c.has(key) && static_cast<int64_t>(types.size()) != s.num_hidden_layers)
+    throw Error(ErrorKind::format,
+                fmt::format("{} layer types for {} layers", types.size(), s.num_hidden_layers), c.field(key));
+  for (const std::string& type : types)
+    if (type != "full_attention" && type != "sliding_attention")
+      throw Error(ErrorKind::unsupported, fmt::format("layer type \"{}\" is not supported", type),
+                  c.field(key));
+  std::vector<int64_t> windows;
+  for (int64_t i = 0; i < layers_of(s); ++i) {
+    const bool slide = types.empty() ? slides(i) : types[static_cast<size_t>(i)] == "sliding_attention";
+    windows.push_back(slide ? window : 0);
   }
+  return windows;
 }
 
 }  // namespace lorikeet

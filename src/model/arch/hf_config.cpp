@@ -9,7 +9,116 @@ HfConfig::HfConfig(Json json, std::string where) : json_(std::move(json)), where
     throw Error(ErrorKind::format, "a model configuration must be a JSON object", where_);
 }
 
+namespace {
+
+/// Fields of transformers' configurations that do not change what a model computes, or only how it was
+/// trained, is generated from, or is sharded.
+bool is_harmless(const std::string& key) {
+  static const std::set<std::string> names = {"architectures",
+                                              "attention_softmax_in_fp32",
+                                              "scale_attention_softmax_in_fp32",
+                                              "model_max_length",
+                                              "auto_map",
+                                              "cache_implementation",
+                                              "chunk_size_feed_forward",
+                                              "decoder_start_token_id",
+                                              "do_sample",
+                                              "dtype",
+                                              "finetuning_task",
+                                              "forced_bos_token_id",
+                                              "forced_eos_token_id",
+                                              "gradient_checkpointing",
+                                              "id2label",
+                                              "initializer_range",
+                                              "init_std",
+                                              "is_decoder",
+                                              "is_llama_config",
+                                              "keys_to_ignore_at_inference",
+                                              "label2id",
+                                              "max_length",
+                                              "model_type",
+                                              "no_repeat_ngram_size",
+                                              "num_beams",
+                                              "num_return_sequences",
+                                              "pad_token",
+                                              "prefix",
+                                              "problem_type",
+                                              "quantization_config",
+                                              "repetition_penalty",
+                                              "return_dict",
+                                              "return_dict_in_generate",
+                                              "router_aux_loss_coef",
+                                              "sep_token_id",
+                                              "suppress_tokens",
+                                              "summary_activation",
+                                              "summary_first_dropout",
+                                              "summary_proj_to_labels",
+                                              "summary_type",
+                                              "summary_use_proj",
+                                              "task_specific_params",
+                                              "temperature",
+                                              "tokenizer_class",
+                                              "top_k",
+                                              "top_p",
+                                              "torch_dtype",
+                                              "transformers.js_config",
+                                              "transformers_version",
+                                              "use_cache",
+                                              "reorder_and_upcast_attn",
+                                              "use_bfloat16",
+                                              "length_penalty",
+                                              "typical_p",
+                                              "diversity_penalty",
+                                              "encoder_no_repeat_ngram_size",
+                                              "min_length",
+                                              "early_stopping",
+                                              "num_beam_groups"};
+  if (names.contains(key) || key.starts_with("_") || key.starts_with("unsloth_")) return true;
+  for (const char* end : {"_token_id", "dropout", "_pdrop", "_dropout_prob", "layerdrop"})
+    if (key.ends_with(end)) return true;
+  return false;
+}
+
+bool says_nothing(const Json& v) {
+  return v.is_null() || v == Json(false) || (v.is_number() && v.get<double>() == 0) ||
+         ((v.is_array() || v.is_object() || v.is_string()) && v.empty()) || v == Json("");
+}
+
+}  // namespace
+
+void HfConfig::refuse_unread() const {
+  for (const auto& [key, value] : json_.items())
+    if (!read_.contains(key) && !is_harmless(key) && !says_nothing(value))
+      throw Error(
+          ErrorKind::unsupported,
+          fmt::format("the configuration says \"{}\": {}, which was never tested with this architecture", key,
+                      value.dump().substr(0, 80)),
+          field(key), "remove the field if the model computes the same without it");
+}
+
+const Json* HfConfig::array(const std::string& key) const {
+  const Json* v = find(key);
+  if (v && !v->is_array())
+    throw Error(ErrorKind::format, fmt::format("\"{}\" must be a list", key), field(key));
+  return v;
+}
+
+std::vector<double> HfConfig::numbers(const std::string& key) const {
+  std::vector<double> all;
+  if (const Json* v = array(key))
+    for (const Json& x : *v) all.push_back(json_number(x, field(key)));
+  return all;
+}
+
+std::vector<std::string> HfConfig::strings(const std::string& key) const {
+  std::vector<std::string> all;
+  if (const Json* v = array(key))
+    for (const Json& x : *v) all.push_back(json_string(x, field(key)));
+  return all;
+}
+
 const Json* HfConfig::find(const std::string& key) const {
+  read_.insert(key);
   const auto it = json_.find(key);
   return it == json_.end() || it->is_null() ? nullptr : &*it;
 }

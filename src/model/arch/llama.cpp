@@ -1,5 +1,5 @@
-// LLaMA 1 to 3.3 and everything that calls itself one (SmolLM, TinyLlama, Yi, ...). Names and defaults are
-// those of transformers' LlamaConfig.
+// LLaMA 1 to 3.3 and everything that calls itself one (SmolLM, TinyLlama, Yi, Falcon 3, ...). Names and
+// defaults are those of transformers' LlamaConfig.
 #include <algorithm>
 #include <cmath>
 
@@ -18,29 +18,14 @@ ModelSpec llama_spec(const HfConfig& c) {
   s.num_key_value_heads = c.integer_or("num_key_value_heads", s.num_attention_heads);
   s.head_dim = c.integer_or("head_dim", s.hidden_size / std::max<int64_t>(1, s.num_attention_heads));
   s.max_position_embeddings = c.integer_or("max_position_embeddings", 2048);
-  s.rms_norm_eps = c.number_or("rms_norm_eps", 1e-6);
+  s.norm_eps = c.number_or("rms_norm_eps", 1e-6);
   s.qkv_bias = s.o_bias = c.boolean_or("attention_bias", false);
   s.mlp_bias = c.boolean_or("mlp_bias", false);
-  s.activation = read_activation(c, "hidden_act");
+  s.activation = read_activation(c, "hidden_act", "silu");
   s.tie_word_embeddings = c.boolean_or("tie_word_embeddings", false);
   s.attention_scale = 1 / std::sqrt(static_cast<double>(std::max<int64_t>(1, s.head_dim)));
   c.expect("pretraining_tp", 1);
   read_rope(c, s);
-  const std::string layer = "model.layers.{}.";
-  s.names = {"model.embed_tokens",
-             "model.norm",
-             "lm_head",
-             layer + "input_layernorm",
-             layer + "post_attention_layernorm",
-             layer + "self_attn.q_norm",
-             layer + "self_attn.k_norm",
-             layer + "self_attn.q_proj",
-             layer + "self_attn.k_proj",
-             layer + "self_attn.v_proj",
-             layer + "self_attn.o_proj",
-             layer + "mlp.gate_proj",
-             layer + "mlp.up_proj",
-             layer + "mlp.down_proj"};
   return s;
 }
 

@@ -5,9 +5,11 @@
 
 namespace lorikeet {
 
-/// A family: its Hugging Face architecture name and the function that reads its configuration.
+/// A family: its Hugging Face architecture name, the models that are one, and the function that reads its
+/// configuration.
 struct Architecture {
   const char* name;
+  const char* family;
   ModelSpec (*spec)(const HfConfig&);
 };
 

@@ -50,6 +50,89 @@ TEST(RmsNormBwdKernels, MatchThePortableKernelAlsoInPlace) {
   });
 }
 
+TEST(LayerNormKernels, MatchThePortableKernelWithAndWithoutABias) {
+  for_each_case([](const char* row, DType type) {
+    for (const int64_t cols : kCols)
+      for (const bool biased : {false, true}) {
+        const Matrix x = Matrix::random(37, cols, type, 1, 2, 3), w = Matrix::random(1, cols, DType::bf16, 2),
+                     bias = Matrix::random(1, cols, DType::f32, 3);
+        Matrix y(37, cols, type, 1), stats(37, 2, DType::f32), want(37, cols, type),
+            want_stats(37, 2, DType::f32);
+        const TensorView b = biased ? bias.view() : TensorView{};
+        run_row(row, LayerNormArgs{y, stats, x, w, b, 1e-3});
+        run_row(portable_name(type), LayerNormArgs{want, want_stats, x, w, b, 1e-3});
+        EXPECT_LT(nmse(y, want), type == DType::f32 ? 1e-12 : 1e-5) << cols;
+        EXPECT_LT(nmse(stats, want_stats), 1e-12) << cols;
+        EXPECT_TRUE(y.gaps_untouched());
+      }
+  });
+}
+
+TEST(LayerNormBwdKernels, MatchThePortableKernelAlsoInPlace) {
+  for_each_case([](const char* row, DType type) {
+    for (const int64_t cols : kCols)
+      for (const bool accumulate : {false, true}) {
+        const Matrix x = Matrix::random(600, cols, type, 1), w = Matrix::random(1, cols, DType::f32, 2);
+        const Matrix dy = Matrix::random(600, cols, type, 3), stats = Matrix::random(600, 2, DType::f32, 4);
+        Matrix dx = Matrix::random(600, cols, type, 5), want = dx;
+        Matrix dw = Matrix::random(1, cols, DType::f32, 6), want_dw = dw;
+        run_row(row, LayerNormBwdArgs{dx, dw, dy, x, w, stats, accumulate});
+        run_row(portable_name(type), LayerNormBwdArgs{want, want_dw, dy, x, w, stats, accumulate});
+        EXPECT_LT(nmse(dx, want), type == DType::f32 ? 1e-11 : 1e-5) << cols;
+        EXPECT_LT(nmse(dw, want_dw), 1e-11) << cols;
+        if (accumulate) continue;
+        Matrix in_place = dy;
+        run_row(row, LayerNormBwdArgs{in_place, {}, in_place, x, w, stats, false});
+        EXPECT_EQ(nmse(in_place, dx), 0) << cols;
+      }
+  });
+}
+
+TEST(AddKernels, MatchThePortableKernelAlsoInPlace) {
+  for_each_case([](const char* row, DType type) {
+    for (const int64_t cols : kCols) {
+      const Matrix a = Matrix::random(9, cols, type, 1), b = Matrix::random(9, cols, type, 2, 1, 2);
+      Matrix y(9, cols, type, 1), want(9, cols, type), over = a;
+      run_row(row, AddArgs{y, a, b, 0.22});
+      run_row(portable_name(type), AddArgs{want, a, b, 0.22});
+      run_row(row, AddArgs{over, over, b, 0.22});
+      EXPECT_LT(nmse(y, want), type == DType::f32 ? 1e-13 : 1e-5) << cols;
+      EXPECT_EQ(nmse(over, y), 0) << cols;
+      EXPECT_TRUE(y.gaps_untouched());
+    }
+  });
+}
+
+TEST(LogitCapKernels, MatchThePortableKernelInPlace) {
+  for (const Isa isa : simd_isas())
+    for (const double softcap : {0.0, 5.0})
+      for (const int64_t cols : kCols) {
+        Matrix x = Matrix::random(3, cols, DType::f32, 1, 9), want(3, cols, DType::f32);
+        run_row("portable float32", LogitCapArgs{want, x, 0.5, softcap});
+        run_row(name_of(isa), LogitCapArgs{x, x, 0.5, softcap});
+        EXPECT_LT(nmse(x, want), 1e-12) << name_of(isa) << cols;
+      }
+}
+
+TEST(RopeKernels, MatchThePortableKernelInAFusedProjection) {
+  for_each_case([](const char* row, DType type) {
+    const int dim = 24, rotary = 18;  // two groups of three queries, a key and a value
+    const Matrix x = Matrix::random(5, 10 * dim, type, 1), d = Matrix::random(5, 6 * dim, type, 4);
+    const Matrix cos = Matrix::random(5, rotary / 2, DType::f32, 2),
+                 sin = Matrix::random(5, rotary / 2, DType::f32, 3);
+    const int32_t at[] = {0, 1, 2, 3, 4};
+    const HeadLayout queries{0, 3, 5 * dim};
+    Matrix y(5, 6 * dim, type), want(5, 6 * dim, type), dx = x, want_dx = x;
+    run_row(row, RopeArgs{y, x, cos, sin, at, dim, rotary, 1, false, {}, queries});
+    run_row(portable_name(type), RopeArgs{want, x, cos, sin, at, dim, rotary, 1, false, {}, queries});
+    run_row(row, RopeArgs{dx, d, cos, sin, at, dim, rotary, -1, false, queries, {}});
+    run_row(portable_name(type), RopeArgs{want_dx, d, cos, sin, at, dim, rotary, -1, false, queries, {}});
+    EXPECT_LT(nmse(y, want), type == DType::f32 ? 1e-13 : 1e-5);
+    EXPECT_LT(nmse(dx, want_dx), type == DType::f32 ? 1e-13 : 1e-5);
+    EXPECT_EQ(dx.at(0, 3 * dim), x.at(0, 3 * dim)) << "the key's columns are somebody else's";
+  });
+}
+
 TEST(RopeKernels, MatchThePortableKernelForPartOfAHead) {
   for_each_case([](const char* row, DType type) {
     for (const int dim : {16, 64, 96, 128})
@@ -90,6 +173,13 @@ TEST(GatedActivationKernels, MatchThePortableKernelForEveryActivation) {
         run_row(portable_name(type), GatedActivationBwdArgs{want_g, want_u, dy, gate, up, kind});
         EXPECT_LT(nmse(g, want_g), type == DType::f32 ? 1e-12 : 1e-5) << static_cast<int>(kind);
         EXPECT_LT(nmse(u, want_u), type == DType::f32 ? 1e-12 : 1e-5) << static_cast<int>(kind);
+        Matrix alone = gate, want_alone(23, cols, type);
+        run_row(row, GatedActivationArgs{y, gate, {}, kind});
+        run_row(portable_name(type), GatedActivationArgs{want, gate, {}, kind});
+        EXPECT_LT(nmse(y, want), type == DType::f32 ? 1e-12 : 1e-5) << static_cast<int>(kind);
+        run_row(row, GatedActivationBwdArgs{alone, {}, dy, alone, {}, kind});
+        run_row(portable_name(type), GatedActivationBwdArgs{want_alone, {}, dy, gate, {}, kind});
+        EXPECT_LT(nmse(alone, want_alone), type == DType::f32 ? 1e-12 : 1e-5) << static_cast<int>(kind);
       }
   });
 }
@@ -157,6 +247,9 @@ TEST(EmbeddingKernels, MatchThePortableKernelInEveryFormat) {
       run_row(row, EmbeddingArgs{y, &table.w, tokens, 2});
       run_row(portable_name(type), EmbeddingArgs{want, &table.w, tokens, 2});
       EXPECT_EQ(nmse(y, want), 0) << static_cast<int>(format);
+      run_row(row, EmbeddingArgs{y, &table.w, tokens, 1, true});
+      run_row(portable_name(type), EmbeddingArgs{want, &table.w, tokens, 1, true});
+      EXPECT_LT(nmse(y, want), type == DType::f32 ? 1e-13 : 1e-5) << static_cast<int>(format);
     }
   });
 }

@@ -146,7 +146,8 @@ TEST_F(ModelFilesTest, Llama3RopeScalingIsFoundFromItsDivisors) {
   scaled.scaling = RopeScaling::llama3;
   scaled.factor = 32;
   scaled.original_max_position_embeddings = 8192;
-  const std::vector<float> base = rope_inverse_frequencies(plain), turned = rope_inverse_frequencies(scaled);
+  const std::vector<float> base = rope_inverse_frequencies(plain, 1),
+                           turned = rope_inverse_frequencies(scaled, 1);
   OnDisk m;
   m.config["head_dim"] = 64;
   m.config["hidden_size"] = 6 * 64;
@@ -155,7 +156,7 @@ TEST_F(ModelFilesTest, Llama3RopeScalingIsFoundFromItsDivisors) {
   write_gguf(path("m.gguf"), m);
   const ModelFiles files = ModelFiles::open(path("m.gguf"));
   EXPECT_EQ(files.spec().rope.scaling, RopeScaling::llama3);
-  EXPECT_EQ(rope_inverse_frequencies(files.spec().rope), turned);
+  EXPECT_EQ(rope_inverse_frequencies(files.spec().rope, 1), turned);
   EXPECT_TRUE(files.unexpected().empty());
   m.rope_factors[20] *= 0.9f;
   write_gguf(path("other.gguf"), m);

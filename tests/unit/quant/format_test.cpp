@@ -19,6 +19,22 @@ Weight gguf_weight(const FormatInfo& info, const std::vector<uint8_t>& blocks) {
   return w;
 }
 
+TEST(DenseWeight, StoredByColumnsDecodesToTheSameRows) {
+  const float columns[] = {1, 4, 2, 5, 3, 6};  // of [[1, 2, 3], [4, 5, 6]]
+  Weight w;
+  w.rows = 2;
+  w.cols = 3;
+  w.data = columns;
+  w.transposed = true;
+  std::vector<float> all(6), part(2), flat(3);
+  decode_rows(w, 0, 2, 0, 3, all.data(), 3);
+  EXPECT_EQ(all, (std::vector<float>{1, 2, 3, 4, 5, 6}));
+  decode_rows(w, 1, 2, 1, 3, part.data(), 2);
+  EXPECT_EQ(part, (std::vector<float>{5, 6}));
+  decode_flat(w, 2, 5, flat.data());
+  EXPECT_EQ(flat, (std::vector<float>{3, 4, 5}));
+}
+
 TEST(GgufFormats, ValuesEqualTheGgufPackageBitForBit) {
   const Records records("gguf.bin");
   int seen = 0;

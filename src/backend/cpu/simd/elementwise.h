@@ -67,6 +67,64 @@ void norm_bwd_row(const char* dy, const char* x, const float* w, float rstd, boo
   }
 }
 
+template <Element E>
+float sum_row(const char* x, int64_t n) {
+  return sum_over(n, [=](int64_t i, int64_t lanes) { return V::load(E, x + i * size_of(E), lanes); });
+}
+template <Element E>
+float deviation_row(const char* x, float mean, int64_t n) {
+  const V::F m = V::set(mean);
+  return sum_over(n, [=](int64_t i, int64_t lanes) {
+    V::F v = V::sub(V::load(E, x + i * size_of(E), lanes), m);
+    if (lanes < kW) v = V::fill_after(v, lanes, V::zero());
+    return V::mul(v, v);
+  });
+}
+template <Element E>
+LORIKEET_INLINE V::F normed(const char* x, V::F mean, V::F rstd, int64_t n) {
+  return V::mul(V::sub(V::load(E, x, n), mean), rstd);
+}
+template <Element E>
+void layer_norm_row(const char* x, const float* w, const float* b, const float* stats, char* y, int64_t n) {
+  const V::F mean = V::set(stats[0]), rstd = V::set(stats[1]);
+  for (int64_t i = 0; i < n; i += kW) {
+    const int64_t at = i * size_of(E);
+    V::F v = V::mul(normed<E>(x + at, mean, rstd, n - i), floats(w + i, n - i));
+    if (b) v = V::add(v, floats(b + i, n - i));
+    V::store(E, y + at, n - i, v);
+  }
+}
+template <Element E>
+void layer_norm_bwd_row(const char* dy, const char* x, const float* w, const float* stats, bool accumulate,
+                        char* dx, int64_t n) {
+  const V::F mean = V::set(stats[0]), rstd = V::set(stats[1]);
+  const auto g = [=](int64_t i, int64_t lanes) {
+    return V::mul(V::load(E, dy + i * size_of(E), lanes), floats(w + i, lanes));
+  };
+  const float sum = sum_over(n, g),
+              dot = sum_over(n, [=](int64_t i, int64_t lanes) {
+                return V::mul(g(i, lanes), normed<E>(x + i * size_of(E), mean, rstd, lanes));
+              });
+  const V::F mean_g = V::set(sum / static_cast<float>(n)), mean_dot = V::set(dot / static_cast<float>(n));
+  for (int64_t i = 0; i < n; i += kW) {
+    const int64_t at = i * size_of(E);
+    const V::F centred = V::sub(g(i, n - i), mean_g);
+    V::F d = V::mul(rstd, V::negative_fma(normed<E>(x + at, mean, rstd, n - i), mean_dot, centred));
+    if (accumulate) d = V::add(V::load(E, dx + at, n - i), d);
+    V::store(E, dx + at, n - i, d);
+  }
+}
+template <Element E>
+void layer_norm_weight_sum(const char* dy, int64_t dy_stride, const char* x, int64_t x_stride,
+                           const float* stats, int64_t rows, int cols, float* out) {
+  V::F sum = V::zero();
+  for (int64_t r = 0; r < rows; ++r) {
+    const V::F mean = V::set(stats[2 * r]), rstd = V::set(stats[2 * r + 1]);
+    sum = V::fma(V::load(E, dy + r * dy_stride, cols), normed<E>(x + r * x_stride, mean, rstd, cols), sum);
+  }
+  store_floats(out, cols, V::add(floats(out, cols), sum));
+}
+
 /// out[0:cols] += sum over rows of a (* b * scale[row]); cols at most one vector.
 template <Element E>
 void column_sum(const char* a, int64_t a_stride, const char* b, int64_t b_stride, const float* scale,
@@ -120,8 +178,9 @@ template <Element E, int kKind>
 void gate_row(const char* gate, const char* up, char* y, int64_t n) {
   for (int64_t i = 0; i < n; i += kW) {
     const int64_t at = i * size_of(E);
-    V::store(E, y + at, n - i,
-             V::mul(activate<kKind>(V::load(E, gate + at, n - i), false).value, V::load(E, up + at, n - i)));
+    V::F v = activate<kKind>(V::load(E, gate + at, n - i), false).value;
+    if (up) v = V::mul(v, V::load(E, up + at, n - i));
+    V::store(E, y + at, n - i, v);
   }
 }
 template <Element E, int kKind>
@@ -129,9 +188,13 @@ void gate_bwd_row(const char* dy, const char* gate, const char* up, char* dgate,
   for (int64_t i = 0; i < n; i += kW) {
     const int64_t at = i * size_of(E);
     const ActivationValue a = activate<kKind>(V::load(E, gate + at, n - i), true);
-    const V::F u = V::load(E, up + at, n - i), d = V::load(E, dy + at, n - i);
-    V::store(E, dgate + at, n - i, V::mul(V::mul(d, u), a.slope));
-    V::store(E, dup + at, n - i, V::mul(d, a.value));
+    const V::F d = V::load(E, dy + at, n - i);
+    V::F dg = d;
+    if (up) {
+      dg = V::mul(d, V::load(E, up + at, n - i));
+      V::store(E, dup + at, n - i, V::mul(d, a.value));
+    }
+    V::store(E, dgate + at, n - i, V::mul(dg, a.slope));
   }
 }
 
@@ -139,6 +202,10 @@ LORIKEET_INLINE V::F capped(V::F z, float scale, float softcap) {
   if (scale != 1) z = V::mul(z, V::set(scale));
   if (softcap > 0) z = V::mul(V::set(softcap), tanh_of(V::mul(z, V::set(1 / softcap))));
   return z;
+}
+void cap_row(const float* z, int64_t n, float scale, float softcap, float* y) {
+  for (int64_t i = 0; i < n; i += kW)
+    store_floats(y + i, n - i, capped(floats(z + i, n - i), scale, softcap));
 }
 float row_maximum(const float* z, int64_t n) {
   const V::F low = V::set(-__builtin_inff());
@@ -239,6 +306,11 @@ constexpr TypedOps typed_ops() {
   return {square_row<E>,
           norm_row<E>,
           norm_bwd_row<E>,
+          sum_row<E>,
+          deviation_row<E>,
+          layer_norm_row<E>,
+          layer_norm_bwd_row<E>,
+          layer_norm_weight_sum<E>,
           column_sum<E>,
           rope_head<E>,
           {gate_row<E, 0>, gate_row<E, 1>, gate_row<E, 2>, gate_row<E, 3>},
@@ -247,9 +319,19 @@ constexpr TypedOps typed_ops() {
           softmax_gradient<E>};
 }
 VectorOps vector_ops(decltype(VectorOps::finish) finish, decltype(VectorOps::transpose) transpose) {
-  return {V::kWidth,   finish,  transpose,  scale_lanes,
-          row_maximum, exp_sum, square_sum, adamw,
-          scale_row,   uniform, drop_row,   {typed_ops<Element::f32>(), typed_ops<Element::bf16>()}};
+  return {V::kWidth,
+          finish,
+          transpose,
+          scale_lanes,
+          row_maximum,
+          exp_sum,
+          cap_row,
+          square_sum,
+          adamw,
+          scale_row,
+          uniform,
+          drop_row,
+          {typed_ops<Element::f32>(), typed_ops<Element::bf16>()}};
 }
 
 }  // namespace

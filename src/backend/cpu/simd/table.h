@@ -121,11 +121,22 @@ struct TypedOps {
   void (*norm_row)(const char* x, const float* w, float rstd, char* y, int64_t n);
   void (*norm_bwd_row)(const char* dy, const char* x, const float* w, float rstd, bool accumulate, char* dx,
                        int64_t n);
+  /// The parts of layer_norm. stats: mean and 1 / deviation of each row, one pair a row.
+  float (*sum_row)(const char* x, int64_t n);
+  float (*deviation_row)(const char* x, float mean, int64_t n);  ///< sum of (x - mean)^2
+  void (*layer_norm_row)(const char* x, const float* w, const float* b, const float* stats, char* y,
+                         int64_t n);  ///< b may be null
+  void (*layer_norm_bwd_row)(const char* dy, const char* x, const float* w, const float* stats,
+                             bool accumulate, char* dx, int64_t n);
+  /// out[0:cols] += sum over rows of dy * (x - mean) * rstd; cols at most `width` of the table.
+  void (*layer_norm_weight_sum)(const char* dy, int64_t dy_stride, const char* x, int64_t x_stride,
+                                const float* stats, int64_t rows, int cols, float* out);
   /// out[0:cols] += sum over rows of a (* b * scale[row] if b); cols at most `width` of the table.
   void (*column_sum)(const char* a, int64_t a_stride, const char* b, int64_t b_stride, const float* scale,
                      int64_t rows, int cols, float* out);
   void (*rope_head)(const char* x, const float* cos, const float* sin, float sign, int64_t half, char* y);
-  void (*gate_row[4])(const char* gate, const char* up, char* y, int64_t n);  ///< by Activation
+  /// By Activation; up (and dup with it) may be null: the activation alone.
+  void (*gate_row[4])(const char* gate, const char* up, char* y, int64_t n);
   void (*gate_bwd_row[4])(const char* dy, const char* gate, const char* up, char* dgate, char* dup,
                           int64_t n);
   float (*dot)(const char* a, const char* b, int64_t n);
@@ -148,6 +159,8 @@ struct VectorOps {
   void (*scale_lanes)(float* c, int64_t rows, int vectors, const float* factor);
   float (*row_maximum)(const float* z, int64_t n);
   float (*exp_sum)(const float* z, int64_t n, float top, float scale, float softcap);
+  /// y = softcap * tanh(scale * z / softcap), or scale * z where softcap is 0; y may be z.
+  void (*cap_row)(const float* z, int64_t n, float scale, float softcap, float* y);
   double (*square_sum)(const float* g, int64_t n);
   void (*adamw)(const AdamW& o, float* p, const float* g, float* m, float* v, int64_t n);
   void (*scale_row)(Element from, const char* x, float scale, bool accumulate, Element to, char* y,

@@ -1,0 +1,87 @@
+// What a configuration may say: every field is read, harmless, or refused by name and value.
+#include <gmock/gmock.h>
+
+#include "model/arch/registry.h"
+#include "unit/io/temp_folder.h"
+#include "unit/model/model_on_disk.h"
+
+namespace lorikeet::testing {
+namespace {
+
+Json fixture_config(const std::string& name) {
+  return read_json_file(std::string(LORIKEET_FIXTURES) + "/models/" + name + "/config.json");
+}
+ModelSpec spec_of_json(const Json& config) { return read_model_spec(HfConfig(config, "config.json")); }
+
+struct Refused {
+  const char* fixture;
+  const char* field;
+  Json value;
+};
+class RefusedField : public TempFolder, public ::testing::WithParamInterface<Refused> {};
+
+TEST_P(RefusedField, IsNamedWithItsValue) {
+  const auto& [fixture, field, value] = GetParam();
+  Json config = fixture_config(fixture);
+  ASSERT_NO_THROW(spec_of_json(config));
+  config[field] = value;
+  expect_error([&] { spec_of_json(config); }, ErrorKind::unsupported, {field, value.dump()});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    OfAFamily, RefusedField,
+    ::testing::Values(Refused{"llama", "pretraining_tp", 2}, Refused{"llama", "some_new_trick", true},
+                      Refused{"llama", "sliding_window", 4096}, Refused{"qwen3", "num_experts", 8},
+                      Refused{"qwen2", "use_mrope", true}),
+    [](const auto& info) { return std::string(info.param.fixture) + "_" + info.param.field; });
+
+TEST(Configuration, FieldsThatSayNothingOrAreKnownToBeHarmlessPass) {
+  Json config = fixture_config("llama");
+  config["some_new_trick"] = false;
+  config["another"] = nullptr;
+  config["list"] = Json::array();
+  config["_name_or_path"] = "x";
+  config["unsloth_version"] = "2024.9";
+  config["attention_dropout"] = 0.1;
+  EXPECT_NO_THROW(spec_of_json(config));
+}
+
+class RopeConfiguration : public TempFolder {};
+
+TEST_F(RopeConfiguration, AFieldThatIsNotKnownIsRefusedByName) {
+  Json config = fixture_config("llama");
+  config["rope_parameters"]["mrope_section"] = {1, 1, 1};
+  expect_error([&] { spec_of_json(config); }, ErrorKind::unsupported, {"mrope_section", "[1,1,1]"});
+  config["rope_parameters"] = {{"rope_type", "spiral"}, {"rope_theta", 500.0}};
+  expect_error([&] { spec_of_json(config); }, ErrorKind::unsupported, {"spiral", "longrope"});
+}
+
+TEST_F(RopeConfiguration, LayerTypesMustFitTheLayers) {
+  Json config = fixture_config("qwen2_window");
+  config["layer_types"] = {"full_attention"};
+  expect_error([&] { spec_of_json(config); }, ErrorKind::format, {"1 layer types for 3 layers"});
+  config["layer_types"] = {"full_attention", "linear_attention", "full_attention"};
+  expect_error([&] { spec_of_json(config); }, ErrorKind::unsupported, {"linear_attention"});
+}
+
+TEST(Windows, OfAConfigurationWithNullAreNone) {
+  Json config = fixture_config("mistral");
+  config["sliding_window"] = nullptr;
+  EXPECT_EQ(spec_of_json(config).window, std::vector<int64_t>(2, 0));
+  config.erase("sliding_window");  // transformers' default
+  EXPECT_EQ(spec_of_json(config).window, std::vector<int64_t>(2, 4096));
+}
+
+TEST(Readme, TableOfFamiliesIsTheRegistry) {
+  const std::string readme = read_text_file(std::string(LORIKEET_SOURCE_DIR) + "/README.md");
+  std::string table = "| Models | Architecture | GGUF |\n| --- | --- | --- |\n";
+  for (const Architecture& a : architectures()) {
+    const std::string_view gguf = gguf_architecture(a.name);
+    table +=
+        fmt::format("| {} | `{}` | {} |\n", a.family, a.name, gguf.empty() ? "" : fmt::format("`{}`", gguf));
+  }
+  EXPECT_NE(readme.find("\n" + table + "\n"), std::string::npos) << "the table should be\n" << table;
+}
+
+}  // namespace
+}  // namespace lorikeet::testing

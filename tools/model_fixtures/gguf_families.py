@@ -1,0 +1,130 @@
+"""Tiny models of other families as llama.cpp stores them: tensor names from the gguf package's own table, q and k rows
+permuted only where llama.cpp's converter permutes them, Gemma's norm weights stored + 1. Element types are dense; the
+block formats are the business of gguf_model.py.
+
+The expected logits are those of the stored weights, in Hugging Face's order, run by transformers.
+"""
+import json
+import os
+import shutil
+
+import gguf
+import numpy as np
+import safetensors.torch
+import torch
+import transformers
+
+import hf_dump
+from model_fixtures.families import GPT2, SMALL
+from model_fixtures.gguf_model import permute
+
+WIDE = {**SMALL, "hidden_size": 24}
+del WIDE["head_dim"]
+# name -> (class, GGUF architecture, configuration)
+GGUF_FAMILIES = {
+    "qwen2_gguf": ("Qwen2", "QWEN2", {**WIDE, "tie_word_embeddings": True}),
+    "qwen3_gguf": ("Qwen3", "QWEN3", SMALL),
+    "gemma_gguf": ("Gemma", "GEMMA", {**SMALL, "hidden_act": "gelu_pytorch_tanh"}),
+    "gemma2_gguf": ("Gemma2", "GEMMA2", {**SMALL, "sliding_window": 4, "query_pre_attn_scalar": 6,
+                                         "attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}),
+    "gemma3_gguf": ("Gemma3", "GEMMA3", {**SMALL, "num_hidden_layers": 6, "hidden_size": 12, "num_attention_heads": 2,
+                                         "num_key_value_heads": 1, "sliding_window": 4, "query_pre_attn_scalar": 6,
+                                         "rope_parameters": {
+                                             "full_attention": {"rope_type": "linear", "rope_theta": 900.0, "factor": 2.0},
+                                             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+    "olmo2_gguf": ("Olmo2", "OLMO2", WIDE),
+    "granite_gguf": ("Granite", "GRANITE", {**WIDE, "embedding_multiplier": 3.0, "residual_multiplier": 0.4,
+                                            "attention_multiplier": 0.3, "logits_scaling": 2.0}),
+    "phi3_gguf": ("Phi3", "PHI3", {**WIDE, "sliding_window": 4, "pad_token_id": 0}),
+    "starcoder2_gguf": ("Starcoder2", "STARCODER2", {**WIDE, "sliding_window": 4}),
+    "gpt2_gguf": ("GPT2", "GPT2", GPT2),
+}
+PERMUTED = {"GRANITE"}
+NORMS_PLUS_ONE = {"GEMMA", "GEMMA2", "GEMMA3"}
+
+
+def add_metadata(writer, config):
+    writer.add_name("tiny")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_head_count(config.num_attention_heads)
+    if isinstance(config, transformers.GPT2Config):
+        writer.add_feed_forward_length(config.n_inner)
+        writer.add_layer_norm_eps(config.layer_norm_epsilon)
+        return
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    if hasattr(config, "norm_epsilon"):
+        writer.add_layer_norm_eps(config.norm_epsilon)
+    else:
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    rope = config.rope_parameters.get("full_attention", config.rope_parameters)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope["factor"])
+    for field, add in (("sliding_window", writer.add_sliding_window),
+                       ("attn_logit_softcapping", writer.add_attn_logit_softcapping),
+                       ("final_logit_softcapping", writer.add_final_logit_softcapping),
+                       ("embedding_multiplier", writer.add_embedding_scale),
+                       ("residual_multiplier", writer.add_residual_scale),
+                       ("attention_multiplier", writer.add_attention_scale),
+                       ("logits_scaling", writer.add_logit_scale)):
+        value = getattr(config, field, None)
+        if value is not None:
+            add(value)
+
+
+def make_gguf_family(models, name):
+    from make_model_fixtures import make_rows, randomize, write_json, write_rows
+
+    folder = os.path.join(models, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    kind, architecture, fields = GGUF_FAMILIES[name]
+    config = getattr(transformers, kind + ("TextConfig" if kind == "Gemma3" else "Config"))(**fields)
+    model = getattr(transformers, "GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM")(config)
+    randomize(model, 11)
+    model.tie_weights()
+    model.to(torch.bfloat16).to(torch.float32)
+    arch = getattr(gguf.MODEL_ARCH, architecture)
+    names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
+    writer = gguf.GGUFWriter(os.path.join(folder, "model.gguf"), gguf.MODEL_ARCH_NAMES[arch])
+    add_metadata(writer, config)
+    for hf_name, tensor in model.state_dict().items():
+        if hf_name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        values = tensor.numpy()
+        if architecture == "GPT2" and values.ndim == 2 and ".h." in hf_name:
+            values = np.ascontiguousarray(values.T)
+        if architecture in NORMS_PLUS_ONE and hf_name.endswith("norm.weight"):
+            values = values + np.float32(1)
+        for part, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
+            if architecture in PERMUTED and part in hf_name:
+                values = permute(values, heads)
+        stored = names.get_name(hf_name, try_suffixes=(".weight", ".bias"))
+        if values.ndim == 1:
+            writer.add_tensor(stored, values.astype(np.float32))
+        else:
+            raw = gguf.quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType.BF16)
+            writer.add_tensor(stored, raw, raw_dtype=gguf.GGMLQuantizationType.BF16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+    model = model.eval()
+    model.set_attn_implementation("eager")
+    write_rows(os.path.join(folder, "rows.jsonl"), make_rows([9, 2, 6], config.vocab_size, 11))
+    rows = hf_dump.read_rows(os.path.join(folder, "rows.jsonl"))
+    tensors = hf_dump.dump(model, rows, gradients=False, hidden_states=True)
+    safetensors.torch.save_file(tensors, os.path.join(folder, "expected_base.safetensors"))
+    write_json(os.path.join(folder, "parity.json"),
+               {"rows": "rows.jsonl", "training": [],
+                "dumps": [{"name": "expected_base", "model": "model.gguf", "adapter": None, "method": "lora",
+                           "base_format": "dense", "gradients": False, "hidden_states": True}]})
+    print(f"{name}: {os.path.getsize(os.path.join(folder, 'model.gguf'))} bytes, loss {json.dumps(tensors['loss'].item())}")
