@@ -41,11 +41,12 @@ struct Group {
 /// The name without its layer number: "model.layers.3.mlp.up_proj.weight" ->
 /// "model.layers.*.mlp.up_proj.weight".
 std::string without_layer(const std::string& name) {
-  const size_t at = name.find(".layers.");
-  if (at == std::string::npos) return name;
-  const size_t begin = at + 8;
-  const size_t end = name.find_first_not_of("0123456789", begin);
-  return end == std::string::npos || end == begin ? name : name.substr(0, begin) + "*" + name.substr(end);
+  for (size_t at = name.find('.'); at != std::string::npos; at = name.find('.', at + 1)) {
+    const size_t end = name.find_first_not_of("0123456789", at + 1);
+    if (end != std::string::npos && end > at + 1 && name[end] == '.')
+      return name.substr(0, at + 1) + "*" + name.substr(end);
+  }
+  return name;
 }
 
 std::vector<std::pair<std::string, Group>> groups_of(const ModelFiles& files) {
