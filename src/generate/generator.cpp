@@ -120,7 +120,7 @@ void Generator::check(std::span<const std::vector<int32_t>> prompts, const Gener
 size_t Generator::bytes_for(std::span<const std::vector<int32_t>> prompts, int64_t max_new_tokens) const {
   std::vector<size_t> all(prompts.size());
   std::iota(all.begin(), all.end(), size_t{0});
-  return group_bytes(Group(prompts, all, max_new_tokens));
+  return group_bytes(Group(prompts, all, max_new_tokens, may_share()));
 }
 
 size_t Generator::group_bytes(const Group& group) const {
@@ -138,7 +138,7 @@ std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vec
   std::vector<std::vector<size_t>> groups;
   for (size_t first = 0; first < order.size();) {
     const auto bytes = [&](size_t n) {
-      return group_bytes(Group(prompts, std::span(order).subspan(first, n), max_new_tokens));
+      return group_bytes(Group(prompts, std::span(order).subspan(first, n), max_new_tokens, may_share()));
     };
     size_t fits = std::min(kMaxRows, order.size() - first);
     if (bytes(fits) > budget_) {
@@ -164,7 +164,7 @@ std::vector<std::vector<size_t>> Generator::make_groups(std::span<const std::vec
 bool Generator::run_group(std::span<const size_t> members, std::span<const std::vector<int32_t>> prompts,
                           const GenerateOptions& options, const TokenCallback& on_token,
                           std::vector<Completion>& completions) {
-  Group group(prompts, members, options.max_new_tokens);
+  Group group(prompts, members, options.max_new_tokens, may_share());
   std::vector<LiveRow>& rows = group.rows;
   const size_t logits_bytes = group.logits_bytes(model_);
   Arena arena(std::max<size_t>(plan_arena(model_, threads_, device_, group), 1));

@@ -49,8 +49,7 @@ class Generator {
   ///
   /// Throws Error(usage) for an empty prompt, an id outside the vocabulary, or prompt + max_new_tokens beyond
   /// the positions that the model or its rope table has, or across the one where longrope changes all earlier
-  /// keys; Error(resource) if a single row does not fit the
-  /// budget.
+  /// keys; Error(resource) if a single row does not fit the budget.
   std::vector<Completion> run(std::span<const std::vector<int32_t>> prompts, const GenerateOptions& options,
                               const TokenCallback& on_token = {});
 
@@ -61,6 +60,7 @@ class Generator {
   size_t peak_bytes() const { return peak_bytes_; }
 
  private:
+  bool may_share() const { return !model_.spec.rope.by_length(); }
   /// Indices of prompts that run together, prompts of like length in one group.
   std::vector<std::vector<size_t>> make_groups(std::span<const std::vector<int32_t>> prompts,
                                                int64_t max_new_tokens) const;

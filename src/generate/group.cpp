@@ -67,7 +67,7 @@ MicroBatch Feed::batch() const {
 }
 
 Group::Group(std::span<const std::vector<int32_t>> prompts, std::span<const size_t> members,
-             int64_t max_new_tokens) {
+             int64_t max_new_tokens, bool may_share) {
   int64_t at = 0;
   for (const size_t i : members) {
     LiveRow& row = rows.emplace_back();
@@ -80,7 +80,7 @@ Group::Group(std::span<const std::vector<int32_t>> prompts, std::span<const size
   }
   shared = std::max<int64_t>(rows.front().prompt_length - 1, 0);
   for (const LiveRow& row : rows) shared = std::min(shared, common_tokens(rows.front(), row));
-  if (shared * static_cast<int64_t>(rows.size() - 1) < kWorthSharing) shared = 0;
+  if (!may_share || shared * static_cast<int64_t>(rows.size() - 1) < kWorthSharing) shared = 0;
 }
 
 size_t Group::logits_bytes(const Model& model) const {

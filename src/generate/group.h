@@ -29,9 +29,10 @@ struct Group {
   int64_t shared = 0;
 
   /// `members` are indices into `prompts`. Tokens are shared if that saves more than the extra pass over the
-  /// weights costs; each row keeps at least its last prompt token to be fed.
+  /// weights costs; each row keeps at least its last prompt token to be fed. `may_share` is false for models
+  /// whose keys depend on the length of the whole row.
   Group(std::span<const std::vector<int32_t>> prompts, std::span<const size_t> members,
-        int64_t max_new_tokens);
+        int64_t max_new_tokens, bool may_share);
 
   int64_t cache_rows() const { return rows.back().cache_begin + rows.back().limit - 1; }
   size_t logits_bytes(const Model& model) const;

@@ -167,7 +167,7 @@ struct Prefill {
 Group group_of(const std::vector<std::vector<int32_t>>& prompts) {
   std::vector<size_t> all(prompts.size());
   std::iota(all.begin(), all.end(), size_t{0});
-  return Group(prompts, all, 4);
+  return Group(prompts, all, 4, true);
 }
 
 TEST(Prefilling, TakesLongPromptsInParts) {
