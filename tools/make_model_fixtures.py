@@ -135,8 +135,8 @@ class Recorder:
         self.parity["dumps"].append({"name": name, "adapter": adapter, "method": method, "gradients": gradients,
                                      "hidden_states": hidden_states})
 
-    def training(self, name, adapter=None, method="lora"):
-        recipe = {**RECIPE, "method": method}
+    def training(self, name, adapter=None, method="lora", **changes):
+        recipe = {**RECIPE, "method": method, **changes}
         losses, norms, rates = train(self.load(adapter, method), self.train_rows, recipe)
         self.parity["training"].append({"name": name, "adapter": adapter, "data": "train.jsonl", "recipe": recipe,
                                         "losses": losses, "grad_norms": norms, "learning_rates": rates})
@@ -166,6 +166,8 @@ def make_folder(name, entry):
     if entry.get("quantized"):
         record.dump("expected_qlora", first, method="qlora")
         record.training("qlora", first, method="qlora")
+    for run, (adapter, changes) in entry.get("training", {}).items():
+        record.training(run, "adapter_" + adapter, **changes)
     if entry.get("full"):
         record.dump("expected_full", method="full")
         record.training("full", method="full")

@@ -7,6 +7,8 @@
 // otherwise, an output may not overlap an input. Matrices may have stride > cols; TensorViews named w, rstd,
 // lse are contiguous. Sums inside a kernel are at least f32. A result may not depend on the number of
 // threads.
+#include <cmath>
+
 #include "core/batch.h"
 #include "core/tensor.h"
 #include "quant/weight.h"
@@ -116,6 +118,17 @@ struct DropoutArgs {
   uint64_t seed, stream;
   const MicroBatch* batch;
   bool accumulate = false;
+};
+
+/// y += alpha / sqrt(n C) * u with n the number of tokens of y's row and u uniform in [-1, 1), drawn from (key,
+/// row id, position, channel): NEFTune, in the formula of transformers.integrations.neftune.
+struct NoiseArgs {
+  static constexpr auto op_name = "noise";
+  TensorView y;
+  double alpha;
+  uint64_t seed, stream;
+  const MicroBatch* batch;
+  double amplitude(int64_t tokens) const { return alpha / std::sqrt(static_cast<double>(tokens * y.cols)); }
 };
 
 /// Where the heads of a query, key or value lie in a row of a fused projection: `group` heads one after

@@ -25,7 +25,7 @@ constexpr Choice kComputeDtype[] = {
 constexpr Choice kLoraInit[] = {
     word("default", LoraInit::standard),         word("gaussian", LoraInit::gaussian),
     word("pissa", LoraInit::pissa, not_yet),     word("olora", LoraInit::olora, not_yet),
-    word("loftq", LoraInit::loftq, not_yet),     word("orthogonal", LoraInit::orthogonal, not_yet),
+    word("loftq", LoraInit::loftq, not_yet),     word("orthogonal", LoraInit::orthogonal),
     word("true", LoraInit::standard, true, true)};
 constexpr Choice kDataFormat[] = {word("auto", DataFormat::automatic),
                                   word("messages", DataFormat::messages),

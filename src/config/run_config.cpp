@@ -61,6 +61,9 @@ void check_together(const RunConfig& c) {
            fmt::format("method full cannot have base_format {}: every weight is trained",
                        name_of(c.base_format)),
            "use --base-format dense, or --method qlora");
+  if (c.method == Method::full && c.loraplus_lr_ratio)
+    refuse(c, "loraplus_lr_ratio", "method full has no A and B to give different learning rates",
+           "leave it out, or use --method lora");
   if (c.method == Method::full && c.adapter)
     refuse(c, "adapter", "method full cannot start from an adapter", "merge it first: lorikeet merge");
   if (!c.eval_data.empty() && c.eval_split)

@@ -25,6 +25,7 @@ struct Parameter {
   TensorView m, v;         ///< Adam moments, f32; empty without an optimizer
   TensorView compute;      ///< compute type = compute_scale * value; may be `value` itself
   double compute_scale = 1;
+  double rate_factor = 1;  ///< learning rate of this parameter over that of the step
   bool compute_in_f32 = false;
 };
 

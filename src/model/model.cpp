@@ -259,6 +259,7 @@ Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOption
   Model m;
   m.spec = spec;
   m.compute = options.compute;
+  m.neftune_noise_alpha = options.neftune_noise_alpha;
   m.blocks.resize(static_cast<size_t>(spec.num_hidden_layers));  // before any binding keeps a reference
   Builder b(source, options, store, dry);
 
@@ -293,26 +294,6 @@ Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOption
   }
   make_rope_tables(dry, m);
   return m;
-}
-
-void init_lora(TrainableStore& store, uint64_t seed, bool gaussian) {
-  for (const NamedTensor& t : store.tensors()) {
-    const ParameterKind kind = store.parameters()[t.parameter].kind;
-    if (kind == ParameterKind::base) continue;
-    const TensorView v = store.value_of(t);
-    const Philox random(seed, stable_hash(t.name));
-    const double bound = 1 / std::sqrt(static_cast<double>(t.cols)),
-                 std_dev = 1 / static_cast<double>(t.rows);
-    for (int64_t i = 0; i < t.rows; ++i)
-      for (int64_t k = 0; k < t.cols; ++k) {
-        const auto n = static_cast<uint64_t>(i * t.cols + k);
-        double x = 0;
-        if (kind == ParameterKind::lora_a)
-          x = gaussian ? std_dev * random.normal(n)
-                       : bound * (2 * static_cast<double>(random.uniform(n)) - 1);
-        ref::write(v, i, k, x);
-      }
-  }
 }
 
 }  // namespace lorikeet

@@ -27,9 +27,10 @@ struct BlockSlots {
 struct Model {
   ModelSpec spec;
   DType compute = DType::f32;
-  Weight embedding;           ///< [V,C]
-  TensorView dembedding;      ///< gradient, only if it learns
-  Weight position_embedding;  ///< [positions,C] learned positions, or empty
+  Weight embedding;                ///< [V,C]
+  double neftune_noise_alpha = 0;  ///< of the noise added to embeddings while training; 0: none
+  TensorView dembedding;           ///< gradient, only if it learns
+  Weight position_embedding;       ///< [positions,C] learned positions, or empty
   TensorView dposition_embedding;
   HeadSlot head;
   std::vector<BlockSlots> blocks;
@@ -62,6 +63,7 @@ struct ModelOptions {
   bool train_base = false;                        ///< full fine-tuning: every weight is a parameter
   std::map<std::string, AdapterChoice> adapters;  ///< module path -> adapter
   double lora_dropout = 0;
+  double neftune_noise_alpha = 0;
 };
 
 /// Paths of all linear modules in model order, the head not among them: what "all-linear" means.
@@ -72,9 +74,5 @@ std::vector<std::string> linear_module_paths(const ModelSpec& spec);
 /// Throws Error(usage) if an adapter's module path does not exist, Error(format) from the source.
 Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options,
                   TrainableStore& store, bool with_optimizer, bool dry);
-
-/// Draws A (Kaiming uniform with a = sqrt 5, i.e. uniform in +-1/sqrt(in); or normal with std 1/r) and zeroes
-/// B. Depends on the seed and the tensor names only.
-void init_lora(TrainableStore& store, uint64_t seed, bool gaussian);
 
 }  // namespace lorikeet

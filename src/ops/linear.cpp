@@ -10,7 +10,7 @@ DropoutArgs dropout_args(const LinearGroup& g, const LinearSlot& s, const Sequen
   DropoutArgs a{};
   a.p = g.dropout;
   a.seed = seq.dropout.seed;
-  a.stream = s.dropout_stream + seq.dropout.step * 0x9E3779B97F4A7C15u;
+  a.stream = seq.dropout.stream(s.dropout_stream);
   a.batch = seq.batch;
   return a;
 }

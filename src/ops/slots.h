@@ -55,10 +55,13 @@ struct RopeTable {
 /// Rotary embeddings that a model can mix (Gemma 3 has two).
 constexpr size_t kRopes = 2;
 
-/// Dropout of the current step: which draw, and whether to draw at all (evaluation does not).
+/// Random draws of the current step (dropout, noise): which ones, and whether to draw at all (evaluation does
+/// not).
 struct DropoutKey {
   bool active = false;
   uint64_t seed = 0, step = 0;
+  /// The stream of one use of randomness, named by `use`, in this step.
+  uint64_t stream(uint64_t use) const { return use + step * 0x9E3779B97F4A7C15u; }
 };
 
 /// What a block needs to know about the micro-batch beside the activations.

@@ -19,8 +19,8 @@ std::string first_non_finite_gradient(const TrainableStore& store);
 /// clipping).
 double clip_factor(double norm, double max_norm);
 
-/// One AdamW step (t >= 1) of every parameter with gradient * `grad_scale`, then refreshes the compute
-/// copies.
+/// One AdamW step (t >= 1) of every parameter with gradient * `grad_scale` and rate `learning_rate` times its
+/// rate_factor, then refreshes the compute copies.
 void adamw_step(TrainableStore& store, const Stream& stream, const AdamWOptions& options,
                 double learning_rate, double grad_scale, int64_t t);
 

@@ -1,6 +1,7 @@
 #include "train/loaded_model.h"
 
 #include "backend/cpu/isa.h"
+#include "lora/initial_values.h"
 
 namespace lorikeet {
 
@@ -28,6 +29,7 @@ LoadRequest load_request(const RunConfig& c) {
   r.adapter = c.adapter;
   r.init = c.init_lora_weights;
   r.seed = c.seed;
+  r.neftune_noise_alpha = c.neftune_noise_alpha.value_or(0);
   if (c.method == Method::full || c.adapter) return r;
   AdapterConfig a;
   a.targets.targets = c.lora_target_modules;
@@ -79,6 +81,7 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
   ModelOptions options;
   options.compute = trainable_.compute_dtype();
   options.positions = request.positions;
+  options.neftune_noise_alpha = request.neftune_noise_alpha;
   options.train_base = request.train && request.method == Method::full && !adapter_;
   if (adapter_) {
     options.lora_dropout = adapter_->lora_dropout;
@@ -91,7 +94,7 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
     load_adapter(trainable_, read_adapter_tensors(*request.adapter), *request.adapter,
                  files_.spec().num_hidden_layers, adapter_->base_model_name_or_path);
   else if (adapter_)
-    init_lora(trainable_, request.seed, request.init == LoraInit::gaussian);
+    init_lora(trainable_, request.seed, request.init);
   trainable_.update_compute(stream());
   return model;
 }

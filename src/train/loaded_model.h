@@ -24,8 +24,9 @@ struct LoadRequest {
   bool train = false;                        ///< gradients and optimizer state too
   std::optional<std::string> adapter;        ///< PEFT folder: its configuration and tensors
   std::optional<AdapterConfig> new_adapter;  ///< or: fresh factors by these settings (method lora, qlora)
-  LoraInit init = LoraInit::standard;        ///< of fresh factors: standard or gaussian
+  LoraInit init = LoraInit::standard;        ///< of fresh factors
   uint64_t seed = 42;                        ///< of fresh factors
+  double neftune_noise_alpha = 0;            ///< of the noise on embeddings in training
 };
 
 /// The request that the keys of a run mean; fresh adapter settings from the lora_* keys if no adapter is

@@ -189,10 +189,11 @@ RunIdentity RunSetup::identity() const {
   RunIdentity id = {{"base_fingerprint", base_fingerprint}, {"data", data_fingerprint(data.train)}};
   for (const char* key :
        {"method", "base_format", "compute_dtype", "seed", "shuffle", "per_device_train_batch_size",
-        "gradient_accumulation_steps", "packing", "max_length", "optim", "lora_dropout"})
+        "gradient_accumulation_steps", "packing", "max_length", "optim", "lora_dropout",
+        "neftune_noise_alpha"})
     id[key] = key_text(config, key);
   if (config.method != Method::full)
-    for (const char* key : {"lora_r", "lora_alpha", "use_rslora"}) id[key] = key_text(config, key);
+    for (const char* key : {"lora_r", "lora_alpha", "use_rslora", "loraplus_lr_ratio"}) id[key] = key_text(config, key);
   if (config.base_format == BaseFormat::bnb_4bit)
     for (const char* key : {"bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_blocksize"})
       id[key] = key_text(config, key);

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/system_memory.h"
+#include "optim/loraplus.h"
 #include "optim/optimizer.h"
 #include "train/evaluate.h"
 
@@ -37,6 +38,7 @@ TrainingRun::TrainingRun(RunSetup& setup, const TrainerEvents& events, const std
       schedule_(setup.schedule()),
       identity_(setup.identity()),
       total_(setup.facts.total_steps) {
+  if (config_.loraplus_lr_ratio) apply_loraplus(model_.trainable(), *config_.loraplus_lr_ratio);
   setup_.loader->reserve(batch_, total_);
   state_.max_steps = total_;
   state_.logging_steps = config_.logging_steps;

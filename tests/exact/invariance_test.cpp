@@ -58,6 +58,36 @@ TEST_F(Training, WithARateOfZeroTheTrainingLossIsTheEvaluationLoss) {
   EXPECT_EQ(losses[0], result.eval_loss);
 }
 
+TEST_F(Training, NoiseOnEmbeddingsIsForTrainingOnly) {
+  RunConfig c = config("plain");
+  c.learning_rate = 0;
+  c.lora_dropout = 0;
+  c.eval_data = c.data;
+  c.max_steps = 2;
+  RunResult plain, noisy;
+  const std::vector<double> without = train(c, &plain);
+  c.output = path("noisy");
+  c.neftune_noise_alpha = 5;
+  const std::vector<double> with = train(c, &noisy);
+  EXPECT_NE(with[0], without[0]);
+  EXPECT_EQ(noisy.eval_loss, plain.eval_loss);
+}
+
+TEST_F(Training, NoiseOnEmbeddingsFollowsTheRowNotTheMicroBatch) {
+  std::vector<std::vector<double>> losses;
+  for (const int64_t rows : {1, 2, 4}) {
+    RunConfig c = config(std::to_string(rows));
+    c.per_device_train_batch_size = rows;
+    c.gradient_accumulation_steps = 4 / rows;
+    c.lora_dropout = 0;
+    c.neftune_noise_alpha = 5;
+    c.max_steps = 3;
+    losses.push_back(train(c));
+  }
+  for (const auto& l : losses)
+    for (size_t i = 0; i < l.size(); ++i) EXPECT_NEAR(l[i], losses[0][i], 1e-5 * losses[0][i]);
+}
+
 TEST_F(Training, AccumulationEqualsOneLargeBatch) {
   // The gradient: after one step from zero moments AdamW keeps its sign only, so plain rates cannot show it;
   // the norm before clipping can, and ten steps of losses.

@@ -57,6 +57,13 @@ TEST_F(Resume, TenStepsEqualFiveAndFiveWithAllWeights) {
   });
 }
 
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithLoraPlusAndNoise) {
+  expect_same_after_five([](RunConfig& c) {
+    c.loraplus_lr_ratio = 4;
+    c.neftune_noise_alpha = 5;
+  });
+}
+
 TEST_F(Resume, TenStepsEqualFiveAndFiveWithPacking) {
   expect_same_after_five([](RunConfig& c) {
     c.packing = true;

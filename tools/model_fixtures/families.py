@@ -7,6 +7,7 @@ Sizes are odd on purpose: no dimension is a multiple of 16, and heads * head_dim
   tokenizer  whether the folder gets a tokenizer and a chat template
   legacy     config.json in the words of transformers 4 (rope_theta, rope_scaling, torch_dtype)
   adapters   name -> LoraConfig fields
+  training   name -> adapter and changes to the recipe of ten steps
   quantized  whether NF4 results are recorded too
   full       whether gradients and losses of full fine-tuning are recorded
 """
@@ -25,6 +26,7 @@ LLAMA = {
                      "patterns": {"target_modules": ["q_proj", "up_proj", "o_proj"], "r": 4, "lora_alpha": 6,
                                   "rank_pattern": {"layers.1.self_attn.q_proj": 7, "up_proj": 1},
                                   "alpha_pattern": {"o_proj": 9}, "layers_to_transform": [0, 1]}},
+        "training": {"loraplus": ("list", {"loraplus_lr_ratio": 8.0})},
     },
     "llama_tied": {
         "class": "Llama", "stored": "float32", "tokenizer": True, "quantized": True, "full": True,

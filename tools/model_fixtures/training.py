@@ -43,15 +43,28 @@ def macro_batches(rows, recipe):
             yield rows[begin:begin + size]
 
 
+def make_optimizer(model, recipe):
+    """AdamW with the parameter groups of transformers' Trainer, or of PEFT's LoRA+."""
+    options = {"lr": recipe["learning_rate"], "betas": (recipe["adam_beta1"], recipe["adam_beta2"]),
+               "eps": recipe["adam_epsilon"], "foreach": False}
+    if "loraplus_lr_ratio" in recipe:
+        from peft.optimizers import create_loraplus_optimizer
+
+        return create_loraplus_optimizer(model, torch.optim.AdamW, loraplus_lr_ratio=recipe["loraplus_lr_ratio"],
+                                         loraplus_weight_decay=recipe["weight_decay"], **options)
+    parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    # Biases and norm weights do not decay; DoRA's magnitudes, one-dimensional as well, do.
+    decays = [p for name, p in parameters if p.dim() > 1 or "lora_magnitude_vector" in name]
+    rest = [p for name, p in parameters if not (p.dim() > 1 or "lora_magnitude_vector" in name)]
+    groups = [{"params": decays, "weight_decay": recipe["weight_decay"]}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], **options)
+
+
 def train(model, rows, recipe):
     """(losses, gradient norms before clipping, learning rates) of the recipe's steps."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    # transformers' Trainer decays matrices and leaves biases and norm weights alone.
-    groups = [{"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe["weight_decay"]},
-              {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe["learning_rate"],
-                                  betas=(recipe["adam_beta1"], recipe["adam_beta2"]), eps=recipe["adam_epsilon"],
-                                  foreach=False)
+    optimizer = make_optimizer(model, recipe)
+    rate_factors = [group["lr"] / recipe["learning_rate"] for group in optimizer.param_groups]
     losses, norms, rates = [], [], []
     batches = macro_batches(rows, recipe)
     for step in range(recipe["max_steps"]):
@@ -64,8 +77,8 @@ def train(model, rows, recipe):
             (loss / count).backward()
             total += loss.item()
         norms.append(torch.nn.utils.clip_grad_norm_(parameters, recipe["max_grad_norm"]).item())
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step)
+        for group, factor in zip(optimizer.param_groups, rate_factors):
+            group["lr"] = factor * learning_rate(recipe, step)
         optimizer.step()
         losses.append(total / count)
         rates.append(learning_rate(recipe, step))

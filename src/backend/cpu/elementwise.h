@@ -27,6 +27,7 @@ LORIKEET_CPU_OP(EmbeddingBwdOp, EmbeddingBwdArgs);
 LORIKEET_CPU_OP(ColumnSumOp, ColumnSumArgs);
 LORIKEET_CPU_OP(CastOp, CastArgs);
 LORIKEET_CPU_OP(DropoutOp, DropoutArgs);
+LORIKEET_CPU_OP(NoiseOp, NoiseArgs);
 LORIKEET_CPU_OP(SquareSumOp, SquareSumArgs);
 LORIKEET_CPU_OP(AdamWOp, AdamWArgs);
 

@@ -101,6 +101,10 @@ std::span<const Kernel<DropoutArgs>> cpu_kernels() {
   return simd_list_both<cpu::DropoutOp, DropoutArgs>();
 }
 template <>
+std::span<const Kernel<NoiseArgs>> cpu_kernels() {
+  return simd_list_both<cpu::NoiseOp, NoiseArgs>();
+}
+template <>
 std::span<const Kernel<RopeArgs>> cpu_kernels() {
   return simd_list_both<cpu::RopeOp, RopeArgs>();
 }

@@ -197,26 +197,42 @@ void run(const GatedActivationBwdArgs& a, const KernelContext& c) {
 }
 
 /// The random stream of one module and optimizer step, counted by (row id, position, channel).
-inline float dropout_uniform(const DropoutArgs& a, int64_t row_id, int32_t position, int64_t channel) {
+template <class Args>
+float keyed_uniform(const Args& a, int64_t row_id, int32_t position, int64_t channel) {
   const uint64_t stream = a.stream ^ (static_cast<uint64_t>(row_id) * 0x9E3779B97F4A7C15u);
   return Philox(a.seed, stream)
-      .uniform(static_cast<uint64_t>(position) * static_cast<uint64_t>(a.x.cols) +
+      .uniform(static_cast<uint64_t>(position) * static_cast<uint64_t>(a.y.cols) +
                static_cast<uint64_t>(channel));
+}
+/// f(span, token, channel, draw) for every element of a micro-batch.
+template <class Args, class F>
+void for_each_draw(const Args& a, const KernelContext& c, const F& f) {
+  c.threads.for_each(static_cast<int64_t>(a.batch->rows.size()), [&](int64_t r, int) {
+    const RowSpan span = a.batch->rows[static_cast<size_t>(r)];
+    for (int64_t n = span.q_begin; n < span.q_begin + span.q_count; ++n)
+      for (int64_t k = 0; k < a.y.cols; ++k)
+        f(span, n, k,
+          keyed_uniform(a, a.batch->row_ids[static_cast<size_t>(r)],
+                        a.batch->positions[static_cast<size_t>(n)], k));
+  });
 }
 template <class T>
 void run(const DropoutArgs& a, const KernelContext& c) {
   using W = Wide<T>;
-  c.threads.for_each(static_cast<int64_t>(a.batch->rows.size()), [&](int64_t r, int) {
-    const RowSpan span = a.batch->rows[static_cast<size_t>(r)];
-    for (int64_t n = span.q_begin; n < span.q_begin + span.q_count; ++n)
-      for (int64_t k = 0; k < a.x.cols; ++k) {
-        const bool keep =
-            dropout_uniform(a, a.batch->row_ids[static_cast<size_t>(r)],
-                            a.batch->positions[static_cast<size_t>(n)], k) >= static_cast<float>(a.p);
-        const W y = keep ? W(load(a.x.row<T>(n)[k])) / W(1 - a.p) : W{};
-        T& out = a.y.row<T>(n)[k];
-        store(a.accumulate ? W(load(out)) + y : y, out);
-      }
+  for_each_draw(a, c, [&](const RowSpan&, int64_t n, int64_t k, float draw) {
+    const bool keep = draw >= static_cast<float>(a.p);
+    const W y = keep ? W(load(a.x.row<T>(n)[k])) / W(1 - a.p) : W{};
+    T& out = a.y.row<T>(n)[k];
+    store(a.accumulate ? W(load(out)) + y : y, out);
+  });
+}
+
+template <class T>
+void run(const NoiseArgs& a, const KernelContext& c) {
+  using W = Wide<T>;
+  for_each_draw(a, c, [&](const RowSpan& span, int64_t n, int64_t k, float draw) {
+    T& y = a.y.row<T>(n)[k];
+    store(W(load(y)) + W(a.amplitude(span.q_count) * (2 * static_cast<double>(draw) - 1)), y);
   });
 }
 

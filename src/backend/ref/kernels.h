@@ -20,6 +20,7 @@ inline DType compute_type(const LinearDxArgs& a) { return a.dx.dtype; }
 inline DType compute_type(const TokenSumArgs& a) { return a.x.dtype; }
 inline DType compute_type(const ColumnSumArgs& a) { return a.dy.dtype; }
 inline DType compute_type(const DropoutArgs& a) { return a.x.dtype; }
+inline DType compute_type(const NoiseArgs& a) { return a.y.dtype; }
 inline DType compute_type(const RopeArgs& a) { return a.x.dtype; }
 inline DType compute_type(const AttentionArgs& a) { return a.q.dtype; }
 inline DType compute_type(const AttentionBwdArgs& a) { return a.q.dtype; }

@@ -36,6 +36,7 @@ template std::span<const Kernel<LinearDxArgs>> reference_kernels();
 template std::span<const Kernel<TokenSumArgs>> reference_kernels();
 template std::span<const Kernel<ColumnSumArgs>> reference_kernels();
 template std::span<const Kernel<DropoutArgs>> reference_kernels();
+template std::span<const Kernel<NoiseArgs>> reference_kernels();
 template std::span<const Kernel<RopeArgs>> reference_kernels();
 template std::span<const Kernel<AttentionArgs>> reference_kernels();
 template std::span<const Kernel<AttentionBwdArgs>> reference_kernels();

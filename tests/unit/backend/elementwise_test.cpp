@@ -290,16 +290,25 @@ TEST(CastKernels, EqualThePortableKernelForEveryPairOfTypes) {
         }
 }
 
-TEST(DropoutKernels, DrawTheSameMaskAsThePortableKernel) {
-  for_each_case([](const char* row, DType type) {
-    const std::vector<int32_t> positions = {0, 1, 2, 0, 1}, tokens(5);
-    const std::vector<RowSpan> rows = {{0, 3, 0, 3}, {3, 2, 3, 2}};
-    const std::vector<int64_t> ids = {17, 4};
+/// Two rows, of three tokens and of two.
+struct TwoRows {
+  std::vector<int32_t> positions = {0, 1, 2, 0, 1}, tokens = std::vector<int32_t>(5);
+  std::vector<RowSpan> rows = {{0, 3, 0, 3}, {3, 2, 3, 2}};
+  std::vector<int64_t> ids = {17, 4};
+  MicroBatch view() const {
     MicroBatch batch;
     batch.tokens = tokens;
     batch.positions = positions;
     batch.rows = rows;
     batch.row_ids = ids;
+    return batch;
+  }
+};
+
+TEST(DropoutKernels, DrawTheSameMaskAsThePortableKernel) {
+  const TwoRows rows;
+  const MicroBatch batch = rows.view();
+  for_each_case([&](const char* row, DType type) {
     for (const int64_t cols : kCols)
       for (const bool accumulate : {false, true}) {
         const Matrix x = Matrix::random(5, cols, type, 1);
@@ -311,6 +320,44 @@ TEST(DropoutKernels, DrawTheSameMaskAsThePortableKernel) {
         EXPECT_LT(nmse(y, want), type == DType::f32 ? 1e-13 : 1e-5) << cols;
       }
   });
+}
+
+TEST(NoiseKernels, DrawTheSameNoiseAsThePortableKernel) {
+  const TwoRows rows;
+  const MicroBatch batch = rows.view();
+  for_each_case([&](const char* row, DType type) {
+    for (const int64_t cols : kCols) {
+      Matrix y = Matrix::random(5, cols, type, 2), want = y;
+      NoiseArgs a{y, 5, 7, 99, &batch};
+      run_row(row, a);
+      a.y = want;
+      run_row(portable_name(type), a);
+      EXPECT_LT(nmse(y, want), type == DType::f32 ? 1e-13 : 1e-5) << cols;
+    }
+  });
+}
+
+TEST(NoiseKernels, AreUniformUpToAlphaOverTheRootOfTokensTimesChannels) {
+  constexpr int64_t kChannels = 1031;
+  const TwoRows rows;
+  const MicroBatch batch = rows.view();
+  Matrix y = Matrix::filled(5, kChannels, DType::f32, 0);
+  run_row("portable float32", NoiseArgs{y, 5, 7, 99, &batch});
+  for (const RowSpan& span : rows.rows) {
+    const double bound = 5 / std::sqrt(static_cast<double>(span.q_count * kChannels));
+    double squares = 0, sum = 0, largest = 0;
+    for (int64_t n = span.q_begin; n < span.q_begin + span.q_count; ++n)
+      for (int64_t k = 0; k < kChannels; ++k) {
+        squares += y.at(n, k) * y.at(n, k);
+        sum += y.at(n, k);
+        largest = std::max(largest, std::abs(y.at(n, k)));
+      }
+    const auto count = static_cast<double>(span.q_count * kChannels);
+    EXPECT_LE(largest, bound);
+    EXPECT_GT(largest, 0.99 * bound);
+    EXPECT_NEAR(squares / count * 3 / (bound * bound), 1, 0.08);  // 2,000 draws: deviation 0.02
+    EXPECT_NEAR(sum / count, 0, 0.06 * bound);                    // deviation 0.013
+  }
 }
 
 TEST(SquareSumKernels, MatchThePortableKernelWhateverTheThreads) {
