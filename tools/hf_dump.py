@@ -99,6 +99,7 @@ def tensor_name(name, is_adapter):
     """The name of a parameter as files have it."""
     if not is_adapter:
         return name
+    name = name.replace("lora_magnitude_vector.default.weight", "lora_magnitude_vector")
     return name.replace(".default.weight", ".weight").replace(".default", "")
 
 

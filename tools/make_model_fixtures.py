@@ -6,7 +6,8 @@ PyTorch's AdamW compute with them.
     python tools/make_model_fixtures.py NAME ...        these; a new family is added by naming it
 
 Each folder is a complete model. parity.json lists what was recorded: "dumps" (model, adapter and method -> a file in
-the layout of `lorikeet debug dump`) and "training" (recipe -> the losses of ten steps).
+the layout of `lorikeet debug dump`), "training" (recipe -> the losses of ten steps) and "weighted" (adapters with
+weights -> the logits of their combination).
 
 Pinned: Python 3.11, torch 2.15.0 (CPU, one thread), transformers 5.23.0, peft 0.21.2, bitsandbytes 0.50.2,
 tokenizers 0.23.3, safetensors 0.8.0, gguf 0.19.0, numpy 2.4.6. Everything is float32.
@@ -105,7 +106,11 @@ def make_adapter(model_folder, folder, fields, seed):
     model = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **fields))
     for name, p in model.named_parameters():
         if p.requires_grad:
-            p.data = torch.randn(p.shape) * (0.4 if "lora_A" in name else 0.25)
+            noise = torch.randn(p.shape)
+            if "lora_magnitude_vector" in name:
+                p.data = p.data * (1 + 0.2 * noise)
+            else:
+                p.data = noise * (0.4 if "lora_A" in name else 0.25)
     model.save_pretrained(folder)
     os.remove(os.path.join(folder, "README.md"))
     path = os.path.join(folder, "adapter_config.json")
@@ -123,7 +128,7 @@ class Recorder:
         self.folder = folder
         self.rows = hf_dump.read_rows(os.path.join(folder, "rows.jsonl"))
         self.train_rows = hf_dump.read_rows(os.path.join(folder, "train.jsonl"))
-        self.parity = {"rows": "rows.jsonl", "dumps": [], "training": []}
+        self.parity = {"rows": "rows.jsonl", "dumps": [], "training": [], "weighted": []}
 
     def load(self, adapter, method):
         path = adapter and os.path.join(self.folder, adapter)
@@ -140,6 +145,18 @@ class Recorder:
         losses, norms, rates = train(self.load(adapter, method), self.train_rows, recipe)
         self.parity["training"].append({"name": name, "adapter": adapter, "data": "train.jsonl", "recipe": recipe,
                                         "losses": losses, "grad_norms": norms, "learning_rates": rates})
+
+    def weighted(self, name, combination_type, weights):
+        """Logits of PEFT's add_weighted_adapter; `weights` is adapter folder -> weight."""
+        first, *rest = weights
+        model = self.load(first, "lora")
+        for adapter in rest:
+            model.load_adapter(os.path.join(self.folder, adapter), adapter)
+        model.add_weighted_adapter(["default", *rest], list(weights.values()), "mixed", combination_type)
+        model.set_adapter("mixed")
+        tensors = hf_dump.dump(model.eval(), self.rows)
+        safetensors.torch.save_file(tensors, os.path.join(self.folder, name + ".safetensors"))
+        self.parity["weighted"].append({"name": name, "combination_type": combination_type, "adapters": weights})
 
     def save(self):
         write_json(os.path.join(self.folder, "parity.json"), self.parity)
@@ -166,8 +183,13 @@ def make_folder(name, entry):
     if entry.get("quantized"):
         record.dump("expected_qlora", first, method="qlora")
         record.training("qlora", first, method="qlora")
+        for adapter in entry.get("also_quantized", []):
+            record.dump("expected_qlora_" + adapter, "adapter_" + adapter, method="qlora")
     for run, (adapter, changes) in entry.get("training", {}).items():
         record.training(run, "adapter_" + adapter, **changes)
+    for combination, weights in entry.get("weighted", {}).items():
+        record.weighted("expected_" + combination, combination,
+                        {"adapter_" + adapter: weight for adapter, weight in weights.items()})
     if entry.get("full"):
         record.dump("expected_full", method="full")
         record.training("full", method="full")

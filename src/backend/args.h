@@ -103,14 +103,32 @@ struct TokenSumArgs {
   TensorView dw, dy, x;
   double scale = 1;
 };
-/// db += sum over rows of dy, chunks of kTokenChunk in order   (db [1,out] stat; dy [N,out])
+/// db += weight * sum over rows of dy * x, chunks of kTokenChunk in order   (db, weight [1,out] stat; dy, x
+/// [N,out]; weight and x are optional and count as 1 where absent)
 struct ColumnSumArgs {
   static constexpr auto op_name = "column_sum";
-  TensorView db, dy;
+  TensorView db, dy, x, weight;
+};
+/// y = residual + x * (scale + offset) + bias, column by column   (y, x, residual [N,out], y may be x or
+/// residual; scale [1,out] stat; bias [1,out] stat or f32; residual and bias are optional)
+struct ScaleColumnsArgs {
+  static constexpr auto op_name = "scale_columns";
+  TensorView y, x, scale;
+  double offset = 0;
+  TensorView bias, residual;
+};
+/// inverse_norm[o] = 1 / |w[o] + lora_b[o] lora_a| over row o, or 0 for a row of zeros; scale = magnitude *
+/// inverse_norm. Complex rows count by their real part: DoRA's norm takes no part in the gradient.
+/// (inverse_norm, scale, magnitude [1,out] stat; w [out,in]; lora_b [out,R] holds the scale s; lora_a [R,in])
+struct DoraScaleArgs {
+  static constexpr auto op_name = "dora_scale";
+  TensorView inverse_norm, scale, magnitude;
+  const Weight* w;
+  TensorView lora_a, lora_b;
 };
 
-/// Inverted dropout: y = x * keep / (1 - p) with keep drawn from (key, row id, position, channel); y may be
-/// x. accumulate: y += instead (the backward).
+/// Inverted dropout: y = scale * x * keep / (1 - p) with keep drawn from (key, row id, position, channel); y
+/// may be x. accumulate: y += instead (the backward).
 struct DropoutArgs {
   static constexpr auto op_name = "dropout";
   TensorView y, x;
@@ -118,10 +136,11 @@ struct DropoutArgs {
   uint64_t seed, stream;
   const MicroBatch* batch;
   bool accumulate = false;
+  double scale = 1;
 };
 
-/// y += alpha / sqrt(n C) * u with n the number of tokens of y's row and u uniform in [-1, 1), drawn from (key,
-/// row id, position, channel): NEFTune, in the formula of transformers.integrations.neftune.
+/// y += alpha / sqrt(n C) * u with n the number of tokens of y's row and u uniform in [-1, 1), drawn from
+/// (key, row id, position, channel): NEFTune, in the formula of transformers.integrations.neftune.
 struct NoiseArgs {
   static constexpr auto op_name = "noise";
   TensorView y;

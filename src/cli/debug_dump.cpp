@@ -69,7 +69,7 @@ int run_debug_dump(const std::vector<std::string>& arguments) {
   add_use_keys(line.options, config);
   line.options.add_run_keys(
       config, {"lora_r", "lora_alpha", "lora_target_modules", "lora_exclude_modules", "layers_to_transform",
-               "rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", "seed"});
+               "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "init_lora_weights", "seed"});
   if (!line.read(arguments)) return 0;
   line.expect_positionals(0, 0, "");
   require(own.data, "--data", "debug dump");

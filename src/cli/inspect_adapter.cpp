@@ -100,6 +100,7 @@ Json as_json(const Facts& f, const std::string& folder, bool fits) {
             {"lora_alpha", t.alpha},
             {"lora_dropout", f.config.lora_dropout},
             {"use_rslora", t.use_rslora},
+            {"use_dora", f.config.use_dora},
             {"target_modules", selection_text(t.targets)},
             {"tensors", f.tensors},
             {"parameters", f.elements},
@@ -113,8 +114,8 @@ void print(const Facts& f, const std::string& folder, const std::string& model) 
   const TargetOptions& t = f.config.targets;
   out().line(fmt::format("adapter   {} · {} parameters in {} tensors", printable(folder),
                          in_millions(f.elements), with_commas(f.tensors)));
-  out().line(fmt::format("settings  r {}, alpha {:g}, dropout {:g}{}", t.r, t.alpha, f.config.lora_dropout,
-                         t.use_rslora ? ", rsLoRA" : ""));
+  out().line(fmt::format("settings  r {}, alpha {:g}, dropout {:g}{}{}", t.r, t.alpha, f.config.lora_dropout,
+                         t.use_rslora ? ", rsLoRA" : "", f.config.use_dora ? ", DoRA" : ""));
   out().line(fmt::format("targets   {}", printable(selection_text(t.targets))));
   out().line(fmt::format("base      {}", f.config.base_model_name_or_path.empty()
                                              ? "not named"

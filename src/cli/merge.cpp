@@ -28,6 +28,12 @@ std::span<const Choice> choices_of<cli::MergeBase>() {
   return words;
 }
 template <>
+std::span<const Choice> choices_of<Combination>() {
+  static constexpr Choice words[] = {{"cat", static_cast<int>(Combination::cat)},
+                                     {"linear", static_cast<int>(Combination::linear)}};
+  return words;
+}
+template <>
 std::span<const Choice> choices_of<cli::WriteDtype>() {
   static constexpr Choice words[] = {{"auto", 0}, {"float32", 1}, {"bfloat16", 2}, {"float16", 3}};
   return words;
@@ -45,6 +51,7 @@ namespace {
 
 struct MergeOptions {
   std::vector<std::string> adapter;
+  Combination combination_type = Combination::cat;
   std::string output;
   WriteDtype dtype = WriteDtype::automatic;
   WriteFormat format = WriteFormat::safetensors;
@@ -58,6 +65,10 @@ std::span<const Key<MergeOptions>> table() {
                        "PEFT folder, with :weight after it to scale it; may be given several times. None: "
                        "the model is converted")
           .path(),
+      key<&O::combination_type>("combination_type", "merge",
+                                "how several adapters become one, as in PEFT: cat adds up what each does to "
+                                "the weights, linear adds "
+                                "up their A and B matrices, which only approximates that"),
       key<&O::output>("output", "merge", "folder to write").required().path(),
       key<&O::dtype>("dtype", "merge",
                      "type of the written weights; auto: the file's own, bfloat16 for quantized files"),
@@ -168,6 +179,7 @@ int run_merge(const std::vector<std::string>& arguments) {
   request.base =
       request.adapters.empty() ? original_base(files) : base_options(used, files, own.merge_base, threads);
   request.base.threads = &threads;
+  request.combination = own.combination_type;
   request.dtype = dtype_of(own.dtype);
   request.output = own.output;
   request.if_exists = config.overwrite ? AtomicFolder::IfExists::replace : AtomicFolder::IfExists::refuse;

@@ -57,7 +57,7 @@ std::vector<Key<RunConfig>> make_table() {
           .range(1, 65536),
       key<&R::alpha_pattern>("alpha_pattern", lora, "alpha by module name").above(0),
       key<&R::use_rslora>("use_rslora", lora, "scale by alpha / sqrt(r)"),
-      key<&R::use_dora>("use_dora", lora, "train magnitude and direction apart").not_yet(),
+      key<&R::use_dora>("use_dora", lora, "train magnitude and direction apart: DoRA"),
       key<&R::loraplus_lr_ratio>("loraplus_lr_ratio", lora, "learning rate of B over that of A").above(0),
       key<&R::neftune_noise_alpha>("neftune_noise_alpha", lora,
                                    "noise added to the embeddings in training, up to alpha / sqrt(tokens * "

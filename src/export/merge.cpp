@@ -24,7 +24,7 @@ class MergedRows {
   }
   void operator()(const ExpectedTensor& t, int64_t first, int64_t last, float* out) const {
     decode_rows(weights_.at(t.name), first, last, 0, t.cols, out, t.cols);
-    adapters_.add_rows(t.name, first, last, t.cols, out);
+    adapters_.apply(t.name, first, last, t.cols, out);
   }
 
  private:
@@ -100,7 +100,7 @@ MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPo
   MergeReport report;
   report.dtype = request.dtype.value_or(files.stored_dtype());
   AtomicFolder folder(request.output, request.if_exists);
-  const AdapterSum adapters(files, request.adapters);
+  const AdapterSum adapters(files, request.adapters, request.combination);
   report.merged_modules = adapters.modules();
   LoadOptions load = request.base;
   load.threads = &threads;

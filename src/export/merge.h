@@ -13,6 +13,7 @@ namespace lorikeet {
 
 struct MergeRequest {
   std::vector<AdapterWeight> adapters;  ///< none: conversion
+  Combination combination = Combination::cat;
   /// The base that the adapters are added to. Trained: the weights as the training run held them, by its
   /// base_format, quantization and compute type. Original: original_base(files).
   LoadOptions base;

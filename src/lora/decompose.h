@@ -1,6 +1,6 @@
 #pragma once
-// Small dense linear algebra in double, for the initial values of adapters. Sequential, so results do not depend
-// on threads.
+// Small dense linear algebra in double, for the initial values of adapters. Sequential, so results do not
+// depend on threads.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -25,8 +25,8 @@ struct Qr {
   Matrix q, r;
 };
 
-/// Householder's QR of a [m,n] with m >= n (Golub and Van Loan, Matrix Computations, 5.2). q is orthonormal also
-/// where a has not full rank.
+/// Householder's QR of a [m,n] with m >= n (Golub and Van Loan, Matrix Computations, 5.2). q is orthonormal
+/// also where a has not full rank.
 Qr qr(Matrix a);
 
 }  // namespace lorikeet

@@ -6,8 +6,8 @@
 
 namespace lorikeet {
 
-/// Draws the factors of a new adapter, as PEFT's reset_lora_parameters and orthogonal_init do. Depends on the seed
-/// and the tensors' names only.
+/// Draws the factors of a new adapter, as PEFT's reset_lora_parameters and orthogonal_init do. Depends on the
+/// seed and the tensors' names only.
 ///
 ///   standard    A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero
 ///   gaussian    A normal with standard deviation 1/r, B zero

@@ -1,6 +1,7 @@
 #include "lora/trainable_store.h"
 
 #include "backend/args.h"
+#include "backend/ref/common.h"
 
 namespace lorikeet {
 
@@ -40,6 +41,11 @@ size_t TrainableStore::declare(std::string name, ParameterKind kind, Shape padde
   return parameters_.size() - 1;
 }
 
+size_t TrainableStore::declare_dora(DoraModule module) {
+  dora_.push_back(std::move(module));
+  return dora_.size() - 1;
+}
+
 void TrainableStore::allocate(bool with_optimizer, bool dry) {
   const DType stat = stat_dtype(compute_);
   value_bytes_ = optimizer_bytes_ = 0;
@@ -49,6 +55,7 @@ void TrainableStore::allocate(bool with_optimizer, bool dry) {
     if (!shares_master(p, compute_)) value_bytes_ += aligned_bytes(s, compute_);
     if (with_optimizer) optimizer_bytes_ += 2 * aligned_bytes(s, stat);
   }
+  for (const DoraModule& d : dora_) value_bytes_ += 2 * aligned_bytes({1, d.w.rows}, stat);
   memory_ = Buffer(value_bytes_, "adapter values and gradients", dry);
   moments_ = Buffer(optimizer_bytes_, "optimizer state", dry);
   Cursor values(memory_), moments(moments_);
@@ -61,6 +68,10 @@ void TrainableStore::allocate(bool with_optimizer, bool dry) {
       p.v = moments.take(s, stat);
     }
     p.compute = shares_master(p, compute_) ? p.value : values.take(s, compute_);
+  }
+  for (DoraModule& d : dora_) {
+    d.scale = values.take({1, d.w.rows}, stat);
+    d.inverse_norm = values.take({1, d.w.rows}, stat);
   }
 }
 
@@ -87,6 +98,21 @@ const NamedTensor* TrainableStore::find(std::string_view name) const {
 void TrainableStore::update_compute(const Stream& stream) {
   for (const Parameter& p : parameters_)
     if (!shares_master(p, compute_)) dispatch(stream, CastArgs{p.compute, p.value, p.compute_scale});
+  for (const DoraModule& d : dora_) {
+    const TensorView b = parameters_[d.b].compute;
+    dispatch(stream, DoraScaleArgs{d.inverse_norm, d.scale, parameters_[d.magnitude].value, &d.w,
+                                   parameters_[d.a].compute.row_range(d.rank_at, b.cols), b});
+  }
+}
+
+void TrainableStore::start_magnitudes(const Stream& stream) {
+  update_compute(stream);  // for the norms
+  for (const DoraModule& d : dora_)
+    for (int64_t o = 0; o < d.w.rows; ++o) {
+      const Complex inverse = ref::read<Complex>(d.inverse_norm, 0, o);
+      ref::write(parameters_[d.magnitude].value, 0, o, inverse == 0.0 ? inverse : 1.0 / inverse);
+    }
+  update_compute(stream);
 }
 
 void TrainableStore::zero_grad(const Stream& stream) {

@@ -1,5 +1,6 @@
 #pragma once
-// Everything that learns: LoRA factors, and with full fine-tuning (or modules_to_save) base tensors.
+// Everything that learns: LoRA factors, DoRA magnitudes, and with full fine-tuning (or modules_to_save) base
+// tensors.
 //
 // The store owns, per parameter: the f32 master (value), the gradient, the two Adam moments and, where the
 // kernels need another type or scale, the compute copy. Parameters are matrices as the kernels want them (A
@@ -13,10 +14,11 @@
 #include "backend/backend.h"
 #include "core/buffer.h"
 #include "core/tensor.h"
+#include "quant/weight.h"
 
 namespace lorikeet {
 
-enum class ParameterKind : uint8_t { lora_a, lora_b, base };
+enum class ParameterKind : uint8_t { lora_a, lora_b, lora_magnitude, base };
 
 struct Parameter {
   std::string name;  ///< for messages
@@ -37,6 +39,14 @@ struct NamedTensor {
   std::vector<int64_t> shape;  ///< as in the file: {rows, cols}, or {cols} for vectors
 };
 
+/// One module with DoRA: its output is scaled by magnitude / |W + s B A|, output by output.
+struct DoraModule {
+  size_t magnitude = 0, a = 0, b = 0;  ///< parameters; a is stacked
+  int64_t rank_at = 0;                 ///< first row of a that belongs to this module
+  Weight w;                            ///< frozen
+  TensorView scale, inverse_norm;      ///< [1,out] stat type, refreshed with the compute copies
+};
+
 /// First phase: declare parameters; allocate() then makes the memory (or, dry, only its size).
 class TrainableStore {
  public:
@@ -48,6 +58,8 @@ class TrainableStore {
   size_t declare(std::string name, ParameterKind kind, Shape padded, double compute_scale,
                  bool compute_in_f32 = false);
   void declare_tensor(NamedTensor tensor) { tensors_.push_back(std::move(tensor)); }
+  /// The weight's memory must outlive the store. Returns a number for dora().
+  size_t declare_dora(DoraModule module);
   /// Throws Error(resource). `with_optimizer` adds gradients and moments; without it only values and copies
   /// exist.
   void allocate(bool with_optimizer, bool dry);
@@ -56,9 +68,10 @@ class TrainableStore {
   std::deque<Parameter>& parameters() { return parameters_; }
   const std::deque<Parameter>& parameters() const { return parameters_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
+  const DoraModule& dora(size_t number) const { return dora_[number]; }
 
   int64_t trainable_count() const;  ///< elements of the named tensors (padding not counted)
-  size_t value_bytes() const { return value_bytes_; }          ///< masters, gradients and compute copies
+  size_t value_bytes() const { return value_bytes_; }          ///< masters, gradients and what kernels read
   size_t optimizer_bytes() const { return optimizer_bytes_; }  ///< moments
 
   /// The named rectangle of value or gradient.
@@ -66,14 +79,17 @@ class TrainableStore {
   TensorView grad_of(const NamedTensor& t) const;
   const NamedTensor* find(std::string_view name) const;
 
-  /// Refreshes the compute copies after values changed.
+  /// Refreshes the compute copies, and DoRA's scales, after values changed.
   void update_compute(const Stream& stream);
+  /// Sets DoRA's magnitudes to the norms of W + s B A, so that the adapters start without effect.
+  void start_magnitudes(const Stream& stream);
   void zero_grad(const Stream& stream);
 
  private:
   DType compute_;
   std::deque<Parameter> parameters_;  // a deque: views and pointers to elements stay valid
   std::vector<NamedTensor> tensors_;
+  std::vector<DoraModule> dora_;
   Buffer memory_, moments_;
   size_t value_bytes_ = 0, optimizer_bytes_ = 0;
 };

@@ -59,8 +59,8 @@ void Decoder::start(const MicroBatch& batch, TensorView hidden) {
     tape_.run(EmbeddingArgs{hidden, &model_.position_embedding, batch.positions.data(), 1, true});
   const DropoutKey& key = seq_.dropout;
   if (key.active && model_.neftune_noise_alpha > 0)
-    tape_.run(NoiseArgs{hidden, model_.neftune_noise_alpha, key.seed, key.stream(stable_hash("neftune")),
-                        &batch});
+    tape_.run(
+        NoiseArgs{hidden, model_.neftune_noise_alpha, key.seed, key.stream(stable_hash("neftune")), &batch});
 }
 
 void Decoder::record(size_t layer, TensorView out) {

@@ -110,7 +110,8 @@ class Builder {
       const LinearSlot& s = g.slots[i];
       if (s.rank == 0) continue;
       const Module& m = modules[i];
-      const int64_t r = options_.adapters.at(m.path).r;
+      const AdapterChoice& choice = options_.adapters.at(m.path);
+      const int64_t r = choice.r;
       store_.declare_tensor({m.path + ".lora_A.weight", a, s.rank_at, r, 0, m.in, {r, m.in}});
       const size_t b =
           store_.declare(m.path + ".lora_B", ParameterKind::lora_b, {m.out, s.rank}, s.lora_scale);
@@ -119,10 +120,22 @@ class Builder {
         slot->lora_b = store_.parameters()[b].compute;
         slot->dlora_b = store_.parameters()[b].grad;
       });
+      if (choice.dora) magnitude(g.slots[i], m.path, a, b);
     }
     after_.push_back([this, a, &g] {
       g.lora_a = store_.parameters()[a].compute;
       g.dlora_a = store_.parameters()[a].grad;
+    });
+  }
+
+  void magnitude(LinearSlot& s, const std::string& path, size_t a, size_t b) {
+    const size_t m = store_.declare(path + ".lora_magnitude_vector", ParameterKind::lora_magnitude,
+                                    {1, s.w.rows}, 1, /*compute_in_f32=*/true);
+    store_.declare_tensor({path + ".lora_magnitude_vector", m, 0, 1, 0, s.w.rows, {s.w.rows}});
+    const size_t number = store_.declare_dora({m, a, b, s.rank_at, s.w, {}, {}});
+    after_.push_back([this, m, number, slot = &s] {
+      const DoraModule& d = store_.dora(number);
+      slot->dora = {d.scale, d.inverse_norm, store_.parameters()[m].grad};
     });
   }
 

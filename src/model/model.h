@@ -55,6 +55,7 @@ class WeightSource {
 struct AdapterChoice {
   int64_t r = 0;
   double scale = 1;  ///< alpha / r
+  bool dora = false;
 };
 
 struct ModelOptions {

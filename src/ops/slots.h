@@ -6,6 +6,14 @@
 
 namespace lorikeet {
 
+/// DoRA's part of a linear layer, all [1,out] in the stat type: the output without bias is scaled, row of W
+/// by row of W, by m / |W + s B A|. The norm takes no part in the gradient. Empty without DoRA.
+struct DoraSlot {
+  TensorView scale, inverse_norm;
+  TensorView dmagnitude;  ///< gradient of m
+  explicit operator bool() const { return static_cast<bool>(scale); }
+};
+
 /// One linear layer: frozen (or learning) weight, optional bias, optional adapter.
 struct LinearSlot {
   Weight w;                       ///< [out,in]
@@ -15,6 +23,7 @@ struct LinearSlot {
   TensorView dlora_b;             ///< [out,rank] gradient of B
   double lora_scale = 1;          ///< s
   int64_t rank_at = 0, rank = 0;  ///< rows of the group's stacked A that belong to this slot; padded to 16
+  DoraSlot dora;                  ///< only beside lora_b
   uint64_t dropout_stream = 0;    ///< names the module in the dropout key
   bool learns() const {
     return static_cast<bool>(lora_b) || static_cast<bool>(dw) || static_cast<bool>(dbias);

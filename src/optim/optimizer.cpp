@@ -33,8 +33,8 @@ void adamw_step(TrainableStore& store, const Stream& stream, const AdamWOptions&
     if (!p.grad) continue;
     // As transformers' Trainer: norm weights and biases do not decay.
     const bool decays = p.kind != ParameterKind::base || p.value.rows > 1;
-    dispatch(stream, AdamWArgs{p.value, p.grad, p.m, p.v, learning_rate * p.rate_factor, o.beta1, o.beta2, o.epsilon,
-                               decays ? o.weight_decay : 0, grad_scale, t});
+    dispatch(stream, AdamWArgs{p.value, p.grad, p.m, p.v, learning_rate * p.rate_factor, o.beta1, o.beta2,
+                               o.epsilon, decays ? o.weight_decay : 0, grad_scale, t});
   }
   store.update_compute(stream);
 }

@@ -20,7 +20,6 @@ const std::vector<Fixed>& fixed_fields() {
       {"peft_type", {"LORA"}},
       {"task_type", {"CAUSAL_LM"}},
       {"bias", {"none"}},
-      {"use_dora", {false}},
       {"lora_bias", {false}},
       {"fan_in_fan_out", {false, true}},  // PEFT itself corrects it to what the layer is
       {"use_qalora", {false}},
@@ -106,6 +105,8 @@ AdapterConfig AdapterConfig::read(const std::string& folder) {
       c.targets.alpha = json_number(value, where);
     else if (key == "lora_dropout")
       c.lora_dropout = json_number(value, where);
+    else if (key == "use_dora")
+      c.use_dora = json_bool(value, where);
     else if (key == "use_rslora")
       c.targets.use_rslora = json_bool(value, where);
     else if (key == "target_modules")
@@ -169,7 +170,7 @@ std::string AdapterConfig::to_json_text() const {
   fields["alpha_pattern"] = targets.alpha_pattern.empty() ? Json::object() : Json(targets.alpha_pattern);
   fields["revision"] = nullptr;
   fields["target_modules"] = to_json(targets.targets);
-  fields["use_dora"] = false;
+  fields["use_dora"] = use_dora;
   fields["use_rslora"] = targets.use_rslora;
   Json out = Json::object();
   for (const auto& [key, value] : fields) out[key] = value;

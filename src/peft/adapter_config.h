@@ -11,13 +11,14 @@ namespace lorikeet {
 struct AdapterConfig {
   TargetOptions targets;  ///< r, lora_alpha, target_modules, exclude_modules, patterns, use_rslora, ...
   double lora_dropout = 0;
+  bool use_dora = false;
   std::string base_model_name_or_path;
   std::vector<std::string> modules_to_save;
   std::vector<std::string> ignored;  ///< fields of the file that PEFT knows and that mean nothing here
 
   /// Reads <folder>/adapter_config.json. Throws Error(usage) if the folder or file is missing, Error(format)
   /// for a broken file, Error(unsupported), naming field and value, for anything that would change results
-  /// and is not built (use_dora, lora_bias, bias, trainable_token_indices, other PEFT methods, ...).
+  /// and is not built (lora_bias, bias, trainable_token_indices, other PEFT methods, ...).
   static AdapterConfig read(const std::string& folder);
 
   /// As PEFT writes it: sorted keys, indent 2, inference_mode true.

@@ -41,6 +41,7 @@ LoadRequest load_request(const RunConfig& c) {
   a.targets.rank_pattern = c.rank_pattern;
   a.targets.alpha_pattern = c.alpha_pattern;
   a.lora_dropout = c.lora_dropout;
+  a.use_dora = c.use_dora;
   a.base_model_name_or_path = c.model;
   r.new_adapter = a;
   return r;
@@ -86,15 +87,17 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
   if (adapter_) {
     options.lora_dropout = adapter_->lora_dropout;
     for (const Target& t : select_targets(linear_module_paths(files_.spec()), adapter_->targets))
-      options.adapters[t.path] = {t.r, t.scale};
+      options.adapters[t.path] = {t.r, t.scale, adapter_->use_dora};
   }
   Model model = build_model(files_.spec(), weights_, options, trainable_, request.train, dry);
   if (dry) return model;
-  if (request.adapter)
+  if (request.adapter) {
     load_adapter(trainable_, read_adapter_tensors(*request.adapter), *request.adapter,
                  files_.spec().num_hidden_layers, adapter_->base_model_name_or_path);
-  else if (adapter_)
+  } else if (adapter_) {
     init_lora(trainable_, request.seed, request.init);
+    trainable_.start_magnitudes(stream());
+  }
   trainable_.update_compute(stream());
   return model;
 }

@@ -86,10 +86,11 @@ void RunSetup::take_adapter_settings() {
   taken.rank_pattern = a.targets.rank_pattern;
   taken.alpha_pattern = a.targets.alpha_pattern;
   taken.use_rslora = a.targets.use_rslora;
+  taken.use_dora = a.use_dora;
   taken.lora_dropout = a.lora_dropout;
   for (const char* key :
        {"lora_r", "lora_alpha", "lora_target_modules", "lora_exclude_modules", "layers_to_transform",
-        "rank_pattern", "alpha_pattern", "use_rslora", "lora_dropout"}) {
+        "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_dropout"}) {
     const std::string now = key_text(config, key), adapter = key_text(taken, key);
     if (config.is_given(key) && now != adapter)
       throw Error(ErrorKind::usage, fmt::format("{} is {}, but the adapter has {}", key, now, adapter),
@@ -187,13 +188,13 @@ Schedule RunSetup::schedule() const {
 
 RunIdentity RunSetup::identity() const {
   RunIdentity id = {{"base_fingerprint", base_fingerprint}, {"data", data_fingerprint(data.train)}};
-  for (const char* key :
-       {"method", "base_format", "compute_dtype", "seed", "shuffle", "per_device_train_batch_size",
-        "gradient_accumulation_steps", "packing", "max_length", "optim", "lora_dropout",
-        "neftune_noise_alpha"})
+  for (const char* key : {"method", "base_format", "compute_dtype", "seed", "shuffle",
+                          "per_device_train_batch_size", "gradient_accumulation_steps", "packing",
+                          "max_length", "optim", "lora_dropout", "neftune_noise_alpha"})
     id[key] = key_text(config, key);
   if (config.method != Method::full)
-    for (const char* key : {"lora_r", "lora_alpha", "use_rslora", "loraplus_lr_ratio"}) id[key] = key_text(config, key);
+    for (const char* key : {"lora_r", "lora_alpha", "use_rslora", "use_dora", "loraplus_lr_ratio"})
+      id[key] = key_text(config, key);
   if (config.base_format == BaseFormat::bnb_4bit)
     for (const char* key : {"bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_blocksize"})
       id[key] = key_text(config, key);

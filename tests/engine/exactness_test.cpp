@@ -50,6 +50,21 @@ TEST_P(EachType, RecomputationChangesNoBit) {
   }
 }
 
+TEST_P(EachType, RecomputationWithDoraChangesNoBitAndItsPlanIsExact) {
+  for (const double dropout : {0.0, 0.3}) {
+    StepSetup s = setup();
+    s.dora = true;
+    s.dropout = dropout;
+    const auto all = run(s);
+    EXPECT_EQ(all.planned, all.used);
+    s.kept = 0;
+    s.threads = 3;
+    const auto none = run(s);
+    EXPECT_TRUE(same_bits(all, none)) << "dropout " << dropout;
+    EXPECT_EQ(none.planned, none.used);
+  }
+}
+
 TEST_P(EachType, RecomputationWithDropoutChangesNoBit) {
   StepSetup s = setup();
   s.dropout = 0.3;

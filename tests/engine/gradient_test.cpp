@@ -12,7 +12,7 @@ struct Case {
 };
 
 std::vector<Case> cases() {
-  StepSetup plain, qk_norm, biases, tied, full, full_tied, windowed;
+  StepSetup plain, qk_norm, biases, tied, full, full_tied, windowed, dora, dora_dropout;
   qk_norm.spec.qk_norm = QkNorm::per_head;
   biases.spec.qkv_bias = biases.spec.o_bias = biases.spec.mlp_bias = true;
   tied.spec.tie_word_embeddings = true;
@@ -71,7 +71,13 @@ std::vector<Case> cases() {
   learned.spec.positions_offset = 2;
   learned.spec.activation = Activation::relu;
   learned.train_base = true;
-  return {{"Plain", plain},
+  dora.dora = true;
+  dora.spec.qkv_bias = dora.spec.o_bias = dora.spec.mlp_bias = true;
+  dora_dropout = dora;
+  dora_dropout.dropout = 0.2;
+  return {{"Dora", dora},
+          {"DoraWithDropout", dora_dropout},
+          {"Plain", plain},
           {"QkNorm", qk_norm},
           {"Biases", biases},
           {"Tied", tied},

@@ -101,7 +101,7 @@ struct StepSetup {
   DType dtype = DType::f32;
   int64_t kept = 4;
   int threads = 1;
-  bool nan_fill = false, train_base = false;
+  bool nan_fill = false, train_base = false, dora = false;
   double dropout = 0;
 };
 
@@ -113,12 +113,15 @@ class Engine {
     ModelOptions o = options();
     model_ = std::make_unique<Model>(build_model(s.spec, source_, o, store_, true, false));
     for (const NamedTensor& t : store_.tensors()) {
-      if (store_.parameters()[t.parameter].kind == ParameterKind::base) continue;
+      const ParameterKind kind = store_.parameters()[t.parameter].kind;
+      if (kind == ParameterKind::base) continue;
+      const float shift = kind == ParameterKind::lora_magnitude ? 1.0f : 0.0f;
       const TensorView v = store_.value_of(t);
       const Philox random(11, stable_hash(t.name));
       for (int64_t r = 0; r < t.rows; ++r)
         for (int64_t c = 0; c < t.cols; ++c)
-          set_element(v, r, c, 0.3f * (2 * random.uniform(static_cast<uint64_t>(r * t.cols + c)) - 1));
+          set_element(v, r, c,
+                      shift + 0.3f * (2 * random.uniform(static_cast<uint64_t>(r * t.cols + c)) - 1));
     }
   }
 
@@ -177,7 +180,8 @@ class Engine {
     if (setup_.train_base) return o;
     int i = 0;
     for (const std::string& path : linear_module_paths(setup_.spec))
-      if (++i % 5) o.adapters[path] = {3 + i % 4, 1.5};  // some modules stay without, ranks differ
+      if (++i % 5)
+        o.adapters[path] = {3 + i % 4, 1.5, setup_.dora && i % 2 == 0};  // some stay without, ranks differ
     return o;
   }
   void run(const Model& m, const Stream& stream, const std::vector<HostBatch>& batches, double scale,

@@ -88,6 +88,19 @@ TEST_F(Training, NoiseOnEmbeddingsFollowsTheRowNotTheMicroBatch) {
     for (size_t i = 0; i < l.size(); ++i) EXPECT_NEAR(l[i], losses[0][i], 1e-5 * losses[0][i]);
 }
 
+TEST_F(Training, DoraStartsAsTheBase) {
+  RunConfig c = config("lora");
+  c.learning_rate = 0;
+  c.lora_dropout = 0;
+  c.max_steps = 2;
+  const std::vector<double> lora = train(c);
+  c.output = path("dora");
+  c.use_dora = true;
+  const std::vector<double> dora = train(c);
+  // The magnitude over the norm is 1 up to two roundings of f32.
+  for (size_t i = 0; i < lora.size(); ++i) EXPECT_NEAR(dora[i], lora[i], 1e-5 * lora[i]);
+}
+
 TEST_F(Training, AccumulationEqualsOneLargeBatch) {
   // The gradient: after one step from zero moments AdamW keeps its sign only, so plain rates cannot show it;
   // the norm before clipping can, and ten steps of losses.

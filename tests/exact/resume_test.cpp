@@ -64,6 +64,14 @@ TEST_F(Resume, TenStepsEqualFiveAndFiveWithLoraPlusAndNoise) {
   });
 }
 
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithDoraOnAQuantizedBase) {
+  expect_same_after_five([](RunConfig& c) {
+    c.use_dora = true;
+    c.method = Method::qlora;
+    c.weight_decay = 0.1;
+  });
+}
+
 TEST_F(Resume, TenStepsEqualFiveAndFiveWithPacking) {
   expect_same_after_five([](RunConfig& c) {
     c.packing = true;

@@ -16,7 +16,7 @@
 
 namespace lorikeet::testing {
 
-/// One entry of "dumps" or "training" in a folder's parity.json.
+/// One entry of "dumps", "training" or "weighted" in a folder's parity.json.
 struct Recording {
   std::string folder;  ///< absolute
   std::string family;  ///< name of the folder
@@ -42,7 +42,7 @@ inline std::vector<Recording> recordings(const std::string& kind) {
   std::vector<Recording> found;
   for (const std::string& folder : folders) {
     const Json all = read_json_file(folder + "/parity.json");
-    for (const Json& entry : all.at(kind))
+    for (const Json& entry : all.value(kind, Json::array()))
       found.push_back({folder, std::filesystem::path(folder).filename().string(), entry});
   }
   return found;

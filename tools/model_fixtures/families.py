@@ -7,8 +7,10 @@ Sizes are odd on purpose: no dimension is a multiple of 16, and heads * head_dim
   tokenizer  whether the folder gets a tokenizer and a chat template
   legacy     config.json in the words of transformers 4 (rope_theta, rope_scaling, torch_dtype)
   adapters   name -> LoraConfig fields
+  weighted   how PEFT combines adapters -> adapter -> weight
   training   name -> adapter and changes to the recipe of ten steps
-  quantized  whether NF4 results are recorded too
+  quantized  whether NF4 results of the first adapter are recorded too
+  also_quantized  other adapters whose NF4 results are recorded
   full       whether gradients and losses of full fine-tuning are recorded
 """
 ALL = {"target_modules": "all-linear", "r": 3, "lora_alpha": 7}
@@ -36,7 +38,13 @@ LLAMA = {
                    "rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0,
                                        "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                                        "original_max_position_embeddings": 128}},
-        "adapters": {"all": ALL},
+        "adapters": {"all": ALL,
+                     "dora": {"target_modules": ["q_proj", "o_proj", "up_proj", "down_proj"], "r": 3, "lora_alpha": 5,
+                              "use_dora": True},
+                     "few": {"target_modules": ["q_proj", "down_proj"], "r": 3, "lora_alpha": 2}},
+        "weighted": {"cat": {"all": 0.7, "few": -0.4}, "linear": {"all": 0.7, "few": -0.4}},
+        "also_quantized": ["dora"],
+        "training": {"dora": ("dora", {})},
     },
     "llama_sharded": {
         "class": "Llama", "stored": "float16", "shard": "9KB", "legacy": True, "full": True,

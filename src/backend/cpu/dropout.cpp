@@ -9,8 +9,8 @@ namespace {
 constexpr int64_t kDraws = 1024;  // channels at a time
 constexpr const char* kOtherType = "computes in bf16 and f32 only";
 
-/// f(draws, channel, width) for the channels of one token: its draws are elements first, first + 1, ... of the
-/// stream, four to a counter.
+/// f(draws, channel, width) for the channels of one token: its draws are elements first, first + 1, ... of
+/// the stream, four to a counter.
 template <class F>
 void draw_token(const simd::Table& t, uint64_t seed, uint64_t stream, int32_t position, int64_t cols,
                 const F& f) {
@@ -46,7 +46,7 @@ const char* DropoutOp::reject(const DropoutArgs& a) {
 }
 size_t DropoutOp::workspace_bytes(const simd::Table&, const DropoutArgs&, int) { return 0; }
 void DropoutOp::run(const simd::Table& t, const DropoutArgs& a, const KernelContext& c) {
-  const auto keep_scale = static_cast<float>(1 / (1 - a.p));
+  const auto keep_scale = static_cast<float>(a.scale / (1 - a.p));
   const auto size = static_cast<int64_t>(size_of(a.x.dtype));
   for_each_draw(t, a, c, [&](const RowSpan&, int64_t n, const float* draws, int64_t k, int64_t width) {
     t.vector.drop_row(element_of(a.x.dtype), row_of(a.x, n) + k * size, draws, static_cast<float>(a.p),
@@ -54,17 +54,15 @@ void DropoutOp::run(const simd::Table& t, const DropoutArgs& a, const KernelCont
   });
 }
 
-const char* NoiseOp::reject(const NoiseArgs& a) {
-  return is_compute_type(a.y.dtype) ? nullptr : kOtherType;
-}
+const char* NoiseOp::reject(const NoiseArgs& a) { return is_compute_type(a.y.dtype) ? nullptr : kOtherType; }
 size_t NoiseOp::workspace_bytes(const simd::Table&, const NoiseArgs&, int) { return 0; }
 void NoiseOp::run(const simd::Table& t, const NoiseArgs& a, const KernelContext& c) {
   const auto size = static_cast<int64_t>(size_of(a.y.dtype));
   for_each_draw(t, a, c, [&](const RowSpan& span, int64_t n, float* draws, int64_t k, int64_t width) {
     for (int64_t i = 0; i < width; ++i) draws[i] = 2 * draws[i] - 1;
     t.vector.scale_row(simd::Element::f32, reinterpret_cast<const char*>(draws),
-                       static_cast<float>(a.amplitude(span.q_count)), true, element_of(a.y.dtype), row_of(a.y, n) + k * size,
-                       width);
+                       static_cast<float>(a.amplitude(span.q_count)), true, element_of(a.y.dtype),
+                       row_of(a.y, n) + k * size, width);
   });
 }
 

@@ -25,6 +25,8 @@ LORIKEET_CPU_OP(CrossEntropyOp, CrossEntropyArgs);
 LORIKEET_CPU_OP(EmbeddingOp, EmbeddingArgs);
 LORIKEET_CPU_OP(EmbeddingBwdOp, EmbeddingBwdArgs);
 LORIKEET_CPU_OP(ColumnSumOp, ColumnSumArgs);
+LORIKEET_CPU_OP(ScaleColumnsOp, ScaleColumnsArgs);
+LORIKEET_CPU_OP(DoraScaleOp, DoraScaleArgs);
 LORIKEET_CPU_OP(CastOp, CastArgs);
 LORIKEET_CPU_OP(DropoutOp, DropoutArgs);
 LORIKEET_CPU_OP(NoiseOp, NoiseArgs);

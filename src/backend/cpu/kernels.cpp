@@ -97,6 +97,14 @@ std::span<const Kernel<LogitCapArgs>> cpu_kernels() {
   return simd_list<cpu::LogitCapOp, LogitCapArgs>(ref::portable<float, LogitCapArgs>(kF32));
 }
 template <>
+std::span<const Kernel<ScaleColumnsArgs>> cpu_kernels() {
+  return simd_list_both<cpu::ScaleColumnsOp, ScaleColumnsArgs>();
+}
+template <>
+std::span<const Kernel<DoraScaleArgs>> cpu_kernels() {
+  return simd_list_both<cpu::DoraScaleOp, DoraScaleArgs>();
+}
+template <>
 std::span<const Kernel<DropoutArgs>> cpu_kernels() {
   return simd_list_both<cpu::DropoutOp, DropoutArgs>();
 }

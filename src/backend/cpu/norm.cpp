@@ -118,20 +118,4 @@ void LayerNormBwdOp::run(const simd::Table& t, const LayerNormBwdArgs& a, const 
   });
 }
 
-const char* ColumnSumOp::reject(const ColumnSumArgs& a) {
-  return is_compute_type(a.dy.dtype) && a.db.dtype == DType::f32 ? nullptr : kOtherType;
-}
-size_t ColumnSumOp::workspace_bytes(const simd::Table&, const ColumnSumArgs&, int) { return 0; }
-void ColumnSumOp::run(const simd::Table& t, const ColumnSumArgs& a, const KernelContext& c) {
-  const int64_t rows = a.dy.rows, cols = a.dy.cols, width = t.vector.width;
-  c.threads.for_each((cols + width - 1) / width, [&](int64_t item, int) {
-    const int64_t k = item * width, at = k * static_cast<int64_t>(size_of(a.dy.dtype));
-    const int n = static_cast<int>(std::min(width, cols - k));
-    for (int64_t r = 0; r < rows; r += kTokenChunk)
-      typed(t, a.dy.dtype)
-          .column_sum(row_of(a.dy, r) + at, row_bytes(a.dy), nullptr, 0, nullptr,
-                      std::min(kTokenChunk, rows - r), n, a.db.row<float>(0) + k);
-  });
-}
-
 }  // namespace lorikeet::cpu

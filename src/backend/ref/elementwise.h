@@ -221,7 +221,7 @@ void run(const DropoutArgs& a, const KernelContext& c) {
   using W = Wide<T>;
   for_each_draw(a, c, [&](const RowSpan&, int64_t n, int64_t k, float draw) {
     const bool keep = draw >= static_cast<float>(a.p);
-    const W y = keep ? W(load(a.x.row<T>(n)[k])) / W(1 - a.p) : W{};
+    const W y = keep ? W(a.scale) * W(load(a.x.row<T>(n)[k])) / W(1 - a.p) : W{};
     T& out = a.y.row<T>(n)[k];
     store(a.accumulate ? W(load(out)) + y : y, out);
   });

@@ -19,6 +19,8 @@ inline DType compute_type(const LinearArgs& a) { return a.x.dtype; }
 inline DType compute_type(const LinearDxArgs& a) { return a.dx.dtype; }
 inline DType compute_type(const TokenSumArgs& a) { return a.x.dtype; }
 inline DType compute_type(const ColumnSumArgs& a) { return a.dy.dtype; }
+inline DType compute_type(const ScaleColumnsArgs& a) { return a.x.dtype; }
+inline DType compute_type(const DoraScaleArgs& a) { return a.lora_a.dtype; }
 inline DType compute_type(const DropoutArgs& a) { return a.x.dtype; }
 inline DType compute_type(const NoiseArgs& a) { return a.y.dtype; }
 inline DType compute_type(const RopeArgs& a) { return a.x.dtype; }

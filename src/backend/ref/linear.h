@@ -4,16 +4,20 @@
 
 namespace lorikeet::ref {
 
-/// One row of any weight as wide numbers; `scratch` holds cols floats.
+/// The columns [first, first + n) of one row of any weight as wide numbers; `scratch` holds n floats.
 template <class W>
-void decode_row(const Weight& w, int64_t row, float* scratch, W* out) {
+void decode_columns(const Weight& w, int64_t row, int64_t first, int64_t n, float* scratch, W* out) {
   if (w.format == WeightFormat::dense && (w.dtype == DType::f64 || w.dtype == DType::c128)) {
     const TensorView v = w.dense_view();
-    for (int64_t k = 0; k < w.cols; ++k) out[k] = read<W>(v, row, k);
+    for (int64_t k = 0; k < n; ++k) out[k] = read<W>(v, row, first + k);
     return;
   }
-  decode_rows(w, row, row + 1, 0, w.cols, scratch, w.cols);
-  for (int64_t k = 0; k < w.cols; ++k) out[k] = W(load(scratch[k]));
+  decode_rows(w, row, row + 1, first, first + n, scratch, n);
+  for (int64_t k = 0; k < n; ++k) out[k] = W(load(scratch[k]));
+}
+template <class W>
+void decode_row(const Weight& w, int64_t row, float* scratch, W* out) {
+  decode_columns(w, row, 0, w.cols, scratch, out);
 }
 
 /// A multiple of 64, so that every thread's scratch is aligned.
@@ -100,9 +104,48 @@ void run(const ColumnSumArgs& a, const KernelContext& c) {
   c.threads.for_each(a.dy.cols, [&](int64_t o, int) {
     for_token_chunks(a.dy.rows, [&](int64_t first, int64_t last) {
       W sum{};
-      for (int64_t n = first; n < last; ++n) sum += W(load(a.dy.row<T>(n)[o]));
-      write(a.db, 0, o, read<W>(a.db, 0, o) + sum);
+      for (int64_t n = first; n < last; ++n)
+        sum += W(load(a.dy.row<T>(n)[o])) * (a.x ? W(load(a.x.row<T>(n)[o])) : W(1));
+      const W weight = a.weight ? read<W>(a.weight, 0, o) : W(1);
+      write(a.db, 0, o, read<W>(a.db, 0, o) + weight * sum);
     });
+  });
+}
+
+template <class T>
+void run(const ScaleColumnsArgs& a, const KernelContext& c) {
+  using W = Wide<T>;
+  c.threads.for_each(a.x.rows, [&](int64_t n, int) {
+    for (int64_t o = 0; o < a.x.cols; ++o) {
+      W y = W(load(a.x.row<T>(n)[o])) * (read<W>(a.scale, 0, o) + W(a.offset));
+      if (a.bias) y += read<W>(a.bias, 0, o);
+      if (a.residual) y += W(load(a.residual.row<T>(n)[o]));
+      store(y, a.y.row<T>(n)[o]);
+    }
+  });
+}
+
+template <class T>
+void run(const DoraScaleArgs& a, const KernelContext& c) {
+  using W = Wide<T>;
+  constexpr int64_t kTile = 256;
+  c.threads.for_each(a.w->rows, [&](int64_t o, int) {
+    W wide[kTile];
+    float narrow[kTile];
+    double squares = 0;
+    for (int64_t first = 0; first < a.w->cols; first += kTile) {
+      const int64_t n = std::min(kTile, a.w->cols - first);
+      decode_columns(*a.w, o, first, n, narrow, wide);
+      for (int64_t k = 0; k < n; ++k) {
+        double sum = real_part(wide[k]);
+        for (int64_t r = 0; r < a.lora_a.rows; ++r)
+          sum += real_part(load(a.lora_b.row<T>(o)[r])) * real_part(load(a.lora_a.row<T>(r)[first + k]));
+        squares += sum * sum;
+      }
+    }
+    const double inverse = squares > 0 ? 1 / std::sqrt(squares) : 0;
+    write(a.inverse_norm, 0, o, W(inverse));
+    write(a.scale, 0, o, W(inverse) * read<W>(a.magnitude, 0, o));
   });
 }
 

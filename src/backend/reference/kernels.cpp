@@ -35,6 +35,8 @@ template std::span<const Kernel<LinearArgs>> reference_kernels();
 template std::span<const Kernel<LinearDxArgs>> reference_kernels();
 template std::span<const Kernel<TokenSumArgs>> reference_kernels();
 template std::span<const Kernel<ColumnSumArgs>> reference_kernels();
+template std::span<const Kernel<ScaleColumnsArgs>> reference_kernels();
+template std::span<const Kernel<DoraScaleArgs>> reference_kernels();
 template std::span<const Kernel<DropoutArgs>> reference_kernels();
 template std::span<const Kernel<NoiseArgs>> reference_kernels();
 template std::span<const Kernel<RopeArgs>> reference_kernels();

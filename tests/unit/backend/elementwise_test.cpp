@@ -277,6 +277,69 @@ TEST(ColumnSumKernels, MatchThePortableKernel) {
   });
 }
 
+TEST(ColumnSumKernels, WeightTheSumsOfProducts) {
+  for_each_case([](const char* row, DType type) {
+    for (const int64_t cols : kCols) {
+      const Matrix dy = Matrix::random(1030, cols, type, 1, 1, 1),
+                   x = Matrix::random(1030, cols, type, 3, 1, 2),
+                   weight = Matrix::random(1, cols, DType::f32, 4);
+      Matrix db = Matrix::random(1, cols, DType::f32, 2), want = db;
+      run_row(row, ColumnSumArgs{db, dy, x, weight});
+      run_row(portable_name(type), ColumnSumArgs{want, dy, x, weight});
+      EXPECT_LT(nmse(db, want), 1e-11) << cols;
+    }
+  });
+}
+
+TEST(ScaleColumnsKernels, MatchThePortableKernelAlsoInPlace) {
+  for_each_case([](const char* row, DType type) {
+    for (const int64_t cols : kCols) {
+      const Matrix x = Matrix::random(23, cols, type, 1, 1, 2), residual = Matrix::random(23, cols, type, 2),
+                   scale = Matrix::random(1, cols, DType::f32, 3),
+                   bias = Matrix::random(1, cols, DType::f32, 4);
+      Matrix y(23, cols, type, 3), want(23, cols, type), in_place = x;
+      run_row(row, ScaleColumnsArgs{y, x, scale, -1, bias, residual});
+      run_row(portable_name(type), ScaleColumnsArgs{want, x, scale, -1, bias, residual});
+      EXPECT_LT(nmse(y, want), type == DType::f32 ? 1e-12 : 1e-5) << cols;
+      EXPECT_TRUE(y.gaps_untouched());
+      run_row(row, ScaleColumnsArgs{in_place, in_place, scale, 0, {}, {}});
+      run_row(portable_name(type), ScaleColumnsArgs{want, x, scale, 0, {}, {}});
+      EXPECT_LT(nmse(in_place, want), type == DType::f32 ? 1e-13 : 1e-5) << cols;
+    }
+  });
+}
+
+TEST(DoraScaleKernels, MatchThePortableKernelInEveryFormat) {
+  for_each_case([](const char* row, DType type) {
+    for (const WeightFormat format :
+         {WeightFormat::dense, WeightFormat::bnb4, WeightFormat::q4_0, WeightFormat::q6_k}) {
+      constexpr int64_t kOut = 37, kIn = 768;
+      const OwnedWeight w =
+          random_weight(format, kOut, kIn, 1, {.dtype = DType::bf16, .mapped_rows = true, .misaligned = 1});
+      const Matrix a = Matrix::random(16, kIn, type, 2, 0.1), b = Matrix::random(kOut, 16, type, 3, 0.1),
+                   magnitude = Matrix::random(1, kOut, DType::f32, 4);
+      Matrix norm(1, kOut, DType::f32), scale(1, kOut, DType::f32), want_norm(1, kOut, DType::f32),
+          want_scale(1, kOut, DType::f32);
+      run_row(row, DoraScaleArgs{norm, scale, magnitude, &w.w, a, b});
+      run_row(portable_name(type), DoraScaleArgs{want_norm, want_scale, magnitude, &w.w, a, b});
+      EXPECT_LT(nmse(norm, want_norm), 1e-12) << static_cast<int>(format);  // f32 sums of 768 squares
+      EXPECT_LT(nmse(scale, want_scale), 1e-12) << static_cast<int>(format);
+    }
+  });
+}
+
+TEST(DoraScaleKernels, LeaveARowOfZerosAtZero) {
+  for_each_case([](const char* row, DType type) {
+    const Matrix w = Matrix::filled(1, 70, DType::f32, 0), a = Matrix::filled(16, 70, type, 1),
+                 b = Matrix::filled(1, 16, type, 0), magnitude = Matrix::filled(1, 1, DType::f32, 3);
+    const Weight weight = Weight::dense(w);
+    Matrix norm(1, 1, DType::f32), scale(1, 1, DType::f32);
+    run_row(row, DoraScaleArgs{norm, scale, magnitude, &weight, a, b});
+    EXPECT_EQ(norm.at(0, 0), 0);
+    EXPECT_EQ(scale.at(0, 0), 0);
+  });
+}
+
 TEST(CastKernels, EqualThePortableKernelForEveryPairOfTypes) {
   for (const Isa isa : simd_isas())
     for (const DType from : {DType::f32, DType::bf16, DType::f16})
@@ -313,7 +376,7 @@ TEST(DropoutKernels, DrawTheSameMaskAsThePortableKernel) {
       for (const bool accumulate : {false, true}) {
         const Matrix x = Matrix::random(5, cols, type, 1);
         Matrix y = Matrix::random(5, cols, type, 2), want = y;
-        DropoutArgs a{y, x, 0.3, 5, 99, &batch, accumulate};
+        DropoutArgs a{y, x, 0.3, 5, 99, &batch, accumulate, accumulate ? -1.0 : 1.0};
         run_row(row, a);
         a.y = want;
         run_row(portable_name(type), a);

@@ -215,13 +215,14 @@ TEST(Validation, RefusesValuesOutOfRange) {
 
 TEST(Validation, CallsWhatIsNotBuiltUnsupported) {
   for (const auto& [key, text] : std::vector<std::pair<std::string, std::string>>{
-           {"use_dora", "true"}, {"init_lora_weights", "pissa"}, {"device", "cuda"}}) {
+           {"lora_modules_to_save", "lm_head"}, {"init_lora_weights", "pissa"}, {"device", "cuda"}}) {
     EXPECT_EQ(refused_flag(key, text).kind(), ErrorKind::unsupported) << key;
   }
 }
 
 TEST(Validation, AcceptsTheDefaultOfWhatIsNotBuilt) {
-  EXPECT_NO_THROW(validate(from_yaml("use_dora: false\nloraplus_lr_ratio: null\nrank_pattern: {}\n")));
+  EXPECT_NO_THROW(
+      validate(from_yaml("lora_modules_to_save: []\nloraplus_lr_ratio: null\nrank_pattern: {}\n")));
 }
 
 TEST(Validation, ChecksFieldsSetInCodeToo) {

@@ -94,14 +94,59 @@ TEST_F(MergeTest, TwoAdaptersAddWithTheirWeights) {
   write_hf_folder(path("m"));
   const ModelFiles files = ModelFiles::open(path("m"));
   const std::string a = write_random_adapter("a", files), b = write_random_adapter("b", files, 4);
-  const AdapterSum both(files, {{a, 0.5}, {b, -2}}), only_a(files, {{a, 1}}), only_b(files, {{b, 1}});
+  const AdapterSum both(files, {{a, 0.5}, {b, -2}}, Combination::cat),
+      only_a(files, {{a, 1}}, Combination::cat), only_b(files, {{b, 1}}, Combination::cat);
   std::vector<float> sum(52), x(52), y(52);
-  both.add_rows(kDown, 3, 4, 52, sum.data());
-  only_a.add_rows(kDown, 3, 4, 52, x.data());
-  only_b.add_rows(kDown, 3, 4, 52, y.data());
+  both.apply(kDown, 3, 4, 52, sum.data());
+  only_a.apply(kDown, 3, 4, 52, x.data());
+  only_b.apply(kDown, 3, 4, 52, y.data());
   for (size_t i = 0; i < 52; ++i) EXPECT_NEAR(sum[i], 0.5f * x[i] - 2 * y[i], 1e-6);
   const MergeReport report = merge(files, request(files, {{a, 0.5}, {b, -2}}), threads_);
   EXPECT_LE(report.difference.relative, report.bound);
+}
+
+TEST_F(MergeTest, LinearCombinationRefusesUnequalRanks) {
+  write_hf_folder(path("m"));
+  const ModelFiles files = ModelFiles::open(path("m"));
+  const std::string a = write_random_adapter("a", files), b = write_random_adapter("b", files, 4);
+  expect_error(
+      [&] {
+        AdapterSum(files, {{a, 1}, {b, 1}}, Combination::linear);
+      },
+      ErrorKind::usage, {"this adapter has rank 4, another one 3", "--combination-type cat"});
+}
+
+TEST_F(MergeTest, ADoraAdapterScalesRowsAndCannotBeWeighted) {
+  const std::string llama = std::string(LORIKEET_FIXTURES) + "/models/llama_tied";
+  const ModelFiles files = ModelFiles::open(llama);
+  MergeRequest r = request(files, {{llama + "/adapter_dora", 1}});
+  r.dtype = DType::f32;
+  const MergeReport report = merge(files, r, threads_);
+  EXPECT_LE(report.difference.relative, report.bound);
+  // Each row of a merged matrix is as long as its magnitude says.
+  const char* module = "model.layers.1.mlp.down_proj";
+  const std::vector<AdapterTensor> tensors = read_adapter_tensors(llama + "/adapter_dora");
+  const std::vector<float> merged =
+      file_values(ModelFiles::open(path("merged")), std::string(module) + ".weight");
+  for (const AdapterTensor& t : tensors) {
+    if (t.name != std::string(module) + ".lora_magnitude_vector") continue;
+    const size_t cols = merged.size() / t.values.size();
+    for (size_t i = 0; i < t.values.size(); ++i) {
+      double squares = 0;
+      for (size_t k = 0; k < cols; ++k) squares += std::pow(merged[i * cols + k], 2);
+      EXPECT_NEAR(std::sqrt(squares), t.values[i], 1e-5 * t.values[i]) << i;  // f32 rounding
+    }
+  }
+  expect_error(
+      [&] {
+        AdapterSum(files, {{llama + "/adapter_dora", 0.5}}, Combination::cat);
+      },
+      ErrorKind::unsupported, {"DoRA adapter cannot be weighted"});
+  expect_error(
+      [&] {
+        AdapterSum(files, {{llama + "/adapter_dora", 1}, {llama + "/adapter_all", 1}}, Combination::cat);
+      },
+      ErrorKind::unsupported, {"DoRA adapter cannot be added to others"});
 }
 
 TEST_F(MergeTest, TheTrainedBaseIsTheQuantizedOne) {

@@ -63,7 +63,7 @@ TEST_F(AdapterConfigTest, DefaultsArePefts) {
 
 TEST_F(AdapterConfigTest, FieldsThatWouldChangeResultsAreRefusedByName) {
   for (const char* field :
-       {R"("use_dora":true)", R"("lora_bias":true)", R"("bias":"all")", R"("modules_to_save":["lm_head"])",
+       {R"("lora_bias":true)", R"("bias":"all")", R"("modules_to_save":["lm_head"])",
         R"("trainable_token_indices":[1])", R"("layer_replication":[[0,1]])", R"("target_parameters":["w"])",
         R"("alora_invocation_tokens":[1])", R"("task_type":"SEQ_CLS")", R"("init_lora_weights":"pissa")",
         R"("init_lora_weights":"olora")", R"("init_lora_weights":"loftq")"}) {

@@ -125,17 +125,31 @@ void layer_norm_weight_sum(const char* dy, int64_t dy_stride, const char* x, int
   store_floats(out, cols, V::add(floats(out, cols), sum));
 }
 
-/// out[0:cols] += sum over rows of a (* b * scale[row]); cols at most one vector.
+/// out[0:cols] += sum over rows of a (* b) (* scale[row]); cols at most one vector.
 template <Element E>
 void column_sum(const char* a, int64_t a_stride, const char* b, int64_t b_stride, const float* scale,
                 int64_t rows, int cols, float* out) {
   V::F sum = V::zero();
   for (int64_t r = 0; r < rows; ++r) {
     V::F v = V::load(E, a + r * a_stride, cols);
-    if (b) v = V::mul(V::mul(v, V::load(E, b + r * b_stride, cols)), V::set(scale[r]));
+    if (b) v = V::mul(v, V::load(E, b + r * b_stride, cols));
+    if (scale) v = V::mul(v, V::set(scale[r]));
     sum = V::add(sum, v);
   }
   store_floats(out, cols, V::add(floats(out, cols), sum));
+}
+
+template <Element E>
+void scale_columns(const char* x, const float* scale, float offset, const float* bias, const char* add,
+                   char* y, int64_t n) {
+  const V::F shift = V::set(offset);
+  for (int64_t i = 0; i < n; i += kW) {
+    const int64_t at = i * size_of(E);
+    V::F v = V::mul(V::load(E, x + at, n - i), V::add(floats(scale + i, n - i), shift));
+    if (bias) v = V::add(v, floats(bias + i, n - i));
+    if (add) v = V::add(V::load(E, add + at, n - i), v);
+    V::store(E, y + at, n - i, v);
+  }
 }
 
 template <Element E>
@@ -316,6 +330,7 @@ constexpr TypedOps typed_ops() {
           {gate_row<E, 0>, gate_row<E, 1>, gate_row<E, 2>, gate_row<E, 3>},
           {gate_bwd_row<E, 0>, gate_bwd_row<E, 1>, gate_bwd_row<E, 2>, gate_bwd_row<E, 3>},
           dot<E>,
+          scale_columns<E>,
           softmax_gradient<E>};
 }
 VectorOps vector_ops(decltype(VectorOps::finish) finish, decltype(VectorOps::transpose) transpose) {

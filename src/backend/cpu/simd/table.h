@@ -131,7 +131,8 @@ struct TypedOps {
   /// out[0:cols] += sum over rows of dy * (x - mean) * rstd; cols at most `width` of the table.
   void (*layer_norm_weight_sum)(const char* dy, int64_t dy_stride, const char* x, int64_t x_stride,
                                 const float* stats, int64_t rows, int cols, float* out);
-  /// out[0:cols] += sum over rows of a (* b * scale[row] if b); cols at most `width` of the table.
+  /// out[0:cols] += sum over rows of a (* b) (* scale[row]), b and scale optional; cols at most `width` of
+  /// the table.
   void (*column_sum)(const char* a, int64_t a_stride, const char* b, int64_t b_stride, const float* scale,
                      int64_t rows, int cols, float* out);
   void (*rope_head)(const char* x, const float* cos, const float* sin, float sign, int64_t half, char* y);
@@ -140,6 +141,9 @@ struct TypedOps {
   void (*gate_bwd_row[4])(const char* dy, const char* gate, const char* up, char* dgate, char* dup,
                           int64_t n);
   float (*dot)(const char* a, const char* b, int64_t n);
+  /// y = add + x * (scale + offset) + bias; add and bias may be null.
+  void (*scale_columns)(const char* x, const float* scale, float offset, const float* bias, const char* add,
+                        char* y, int64_t n);
   void (*softmax_gradient)(const float* z, int64_t n, float lse, float scale, float softcap, float factor,
                            char* out);
 };
