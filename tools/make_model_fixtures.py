@@ -121,6 +121,24 @@ def make_adapter(model_folder, folder, fields, seed):
     write_json(path, config)
 
 
+def start_adapter(folder, name, fields):
+    """PEFT's model after init_lora_weights = name; loftq by its formulas, since its function wants a GPU."""
+    base = hf_dump.load_model(folder)
+    if name != "loftq":
+        return peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", init_lora_weights=name, **fields)).eval()
+    weights = {path: module.weight.data.clone() for path, module in hf_dump.linear_modules(base)}
+    hf_dump.quantize_linears(base)
+    model = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **fields))
+    for path, module in model.named_modules():
+        if not isinstance(module, peft.tuners.lora.Linear):
+            continue
+        residue = weights[path.removeprefix("base_model.model.")] - module.base_layer.weight.data
+        parts = peft.utils.loftq_utils._low_rank_decomposition(residue, module.r["default"])
+        module.lora_A["default"].weight.data = parts["R"].contiguous()
+        module.lora_B["default"].weight.data = parts["L"].contiguous()
+    return model.eval()
+
+
 class Recorder:
     """Collects the results of one folder."""
 
@@ -144,6 +162,14 @@ class Recorder:
         recipe = {**RECIPE, "method": method, **changes}
         losses, norms, rates = train(self.load(adapter, method), self.train_rows, recipe)
         self.parity["training"].append({"name": name, "adapter": adapter, "data": "train.jsonl", "recipe": recipe,
+                                        "losses": losses, "grad_norms": norms, "learning_rates": rates})
+
+    def started(self, name, method, fields):
+        """Ten steps of an adapter that starts from the base's own weights."""
+        recipe = {**RECIPE, "method": method, "lora_r": fields["r"], "lora_alpha": fields["lora_alpha"],
+                  "lora_target_modules": fields["target_modules"], "init_lora_weights": name}
+        losses, norms, rates = train(start_adapter(self.folder, name, fields), self.train_rows, recipe)
+        self.parity["training"].append({"name": name, "adapter": None, "data": "train.jsonl", "recipe": recipe,
                                         "losses": losses, "grad_norms": norms, "learning_rates": rates})
 
     def weighted(self, name, combination_type, weights):
@@ -187,6 +213,8 @@ def make_folder(name, entry):
             record.dump("expected_qlora_" + adapter, "adapter_" + adapter, method="qlora")
     for run, (adapter, changes) in entry.get("training", {}).items():
         record.training(run, "adapter_" + adapter, **changes)
+    for start, (method, fields) in entry.get("starts", {}).items():
+        record.started(start, method, fields)
     for combination, weights in entry.get("weighted", {}).items():
         record.weighted("expected_" + combination, combination,
                         {"adapter_" + adapter: weight for adapter, weight in weights.items()})

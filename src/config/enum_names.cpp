@@ -22,11 +22,13 @@ constexpr Choice kComputeDtype[] = {
     word("auto", ComputeDtype::automatic), word("float32", ComputeDtype::float32),
     word("bfloat16", ComputeDtype::bfloat16), word("fp32", ComputeDtype::float32, true, true),
     word("bf16", ComputeDtype::bfloat16, true, true)};
-constexpr Choice kLoraInit[] = {
-    word("default", LoraInit::standard),         word("gaussian", LoraInit::gaussian),
-    word("pissa", LoraInit::pissa, not_yet),     word("olora", LoraInit::olora, not_yet),
-    word("loftq", LoraInit::loftq, not_yet),     word("orthogonal", LoraInit::orthogonal),
-    word("true", LoraInit::standard, true, true)};
+constexpr Choice kLoraInit[] = {word("default", LoraInit::standard),
+                                word("gaussian", LoraInit::gaussian),
+                                word("pissa", LoraInit::pissa),
+                                word("olora", LoraInit::olora),
+                                word("loftq", LoraInit::loftq),
+                                word("orthogonal", LoraInit::orthogonal),
+                                word("true", LoraInit::standard, true, true)};
 constexpr Choice kDataFormat[] = {word("auto", DataFormat::automatic),
                                   word("messages", DataFormat::messages),
                                   word("prompt_completion", DataFormat::prompt_completion),

@@ -64,6 +64,14 @@ void check_together(const RunConfig& c) {
   if (c.method == Method::full && c.loraplus_lr_ratio)
     refuse(c, "loraplus_lr_ratio", "method full has no A and B to give different learning rates",
            "leave it out, or use --method lora");
+  if (c.adapter && c.init_lora_weights != LoraInit::standard)
+    refuse(c, "init_lora_weights", "the adapter brings its own values",
+           "leave out init_lora_weights, or start without --adapter");
+  if (c.use_dora && (c.init_lora_weights == LoraInit::pissa || c.init_lora_weights == LoraInit::olora))
+    throw Error(
+        ErrorKind::unsupported,
+        fmt::format("use_dora with init_lora_weights {} is not supported", name_of(c.init_lora_weights)),
+        where_of(c, "use_dora"), "leave out one of the two");
   if (c.method == Method::full && c.adapter)
     refuse(c, "adapter", "method full cannot start from an adapter", "merge it first: lorikeet merge");
   if (!c.eval_data.empty() && c.eval_split)

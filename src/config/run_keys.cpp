@@ -63,7 +63,10 @@ std::vector<Key<RunConfig>> make_table() {
                                    "noise added to the embeddings in training, up to alpha / sqrt(tokens * "
                                    "hidden size)")
           .at_least(0),
-      key<&R::init_lora_weights>("init_lora_weights", lora, "start of A and B; default: Kaiming A, zero B"),
+      key<&R::init_lora_weights>(
+          "init_lora_weights", lora,
+          "start of A and B; default: Kaiming A, zero B; pissa and olora take a part of a dense "
+          "base, loftq makes up for a 4-bit one"),
 
       key<&R::data_format>("data_format", data, "layout of the rows"),
       key<&R::chat_template>("chat_template", data, "a Jinja file, or chatml, llama3 or alpaca")

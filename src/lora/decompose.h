@@ -3,6 +3,7 @@
 // depend on threads.
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace lorikeet {
@@ -28,5 +29,27 @@ struct Qr {
 /// Householder's QR of a [m,n] with m >= n (Golub and Van Loan, Matrix Computations, 5.2). q is orthonormal
 /// also where a has not full rank.
 Qr qr(Matrix a);
+
+/// a ~ u diag(s) v^T: u [m,r] and v [n,r] of orthonormal columns, s descending and not negative.
+struct Svd {
+  Matrix u, v;
+  std::vector<double> s;
+};
+
+/// The decomposition of a small matrix [n,n] by one-sided Jacobi rotations (Golub and Van Loan, 8.6.3).
+Svd jacobi_svd(Matrix a);
+
+/// A matrix [rows,cols] that is known by its products only.
+struct LinearOperator {
+  int64_t rows, cols;
+  std::function<Matrix(const Matrix& x)> times;             ///< [cols,k] -> [rows,k]
+  std::function<Matrix(const Matrix& x)> transposed_times;  ///< [rows,k] -> [cols,k]
+};
+
+/// The r largest singular values and their vectors, r <= min(rows, cols), by Halko, Martinsson and Tropp's
+/// randomized subspace iteration (2011, algorithms 4.4 and 5.1) from a start that `seed` draws. Exact up to
+/// the rounding of the products where the smaller side is at most kExactSide.
+Svd truncated_svd(const LinearOperator& a, int64_t r, uint64_t seed);
+constexpr int64_t kExactSide = 128;
 
 }  // namespace lorikeet

@@ -46,9 +46,7 @@ void init_orthogonal(const TrainableStore& store, const NamedTensor& t, uint64_t
   const bool is_a = is_kind(store, t, ParameterKind::lora_a);
   const std::string module = module_of(t);
   const int64_t r = is_a ? t.rows : t.cols;
-  if (r % 2 != 0)
-    throw Error(ErrorKind::usage, fmt::format("module \"{}\" has rank {}, which is odd", module, r),
-                "init_lora_weights", "orthogonal needs even ranks");
+  LORIKEET_CHECK(r % 2 == 0);
   const Matrix q = random_orthogonal(r, Philox(seed, stable_hash(module)));
   fill_orthogonal(store.value_of(t), q, is_a ? 0 : 1, is_a, Philox(seed, stable_hash(t.name)));
 }

@@ -12,7 +12,7 @@ namespace lorikeet {
 ///   standard    A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero
 ///   gaussian    A normal with standard deviation 1/r, B zero
 ///   orthogonal  A and B random with B A = 0: each is a normal matrix, over 10, times every other row of an
-///               orthogonal [r,r]; throws Error(usage), naming the module, for an odd rank
+///               orthogonal [r,r]; the rank must be even
 void init_lora(TrainableStore& store, uint64_t seed, LoraInit init);
 
 }  // namespace lorikeet

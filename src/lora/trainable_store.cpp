@@ -1,5 +1,7 @@
 #include "lora/trainable_store.h"
 
+#include <cstring>
+
 #include "backend/args.h"
 #include "backend/ref/common.h"
 
@@ -13,6 +15,9 @@ size_t aligned_bytes(Shape s, DType d) {
 /// The master can serve the kernels itself.
 bool shares_master(const Parameter& p, DType compute) {
   return (compute == stat_dtype(compute) || p.compute_in_f32) && p.compute_scale == 1;
+}
+bool is_factor(const Parameter& p) {
+  return p.kind == ParameterKind::lora_a || p.kind == ParameterKind::lora_b;
 }
 /// Hands out consecutive aligned pieces of a buffer.
 class Cursor {
@@ -53,6 +58,7 @@ void TrainableStore::allocate(bool with_optimizer, bool dry) {
     const Shape s = p.value.shape();
     value_bytes_ += aligned_bytes(s, stat) * (with_optimizer ? 2 : 1);
     if (!shares_master(p, compute_)) value_bytes_ += aligned_bytes(s, compute_);
+    if (keeps_start_ && is_factor(p)) value_bytes_ += aligned_bytes(s, stat);
     if (with_optimizer) optimizer_bytes_ += 2 * aligned_bytes(s, stat);
   }
   for (const DoraModule& d : dora_) value_bytes_ += 2 * aligned_bytes({1, d.w.rows}, stat);
@@ -68,6 +74,7 @@ void TrainableStore::allocate(bool with_optimizer, bool dry) {
       p.v = moments.take(s, stat);
     }
     p.compute = shares_master(p, compute_) ? p.value : values.take(s, compute_);
+    if (keeps_start_ && is_factor(p)) p.start = values.take(s, stat);
   }
   for (DoraModule& d : dora_) {
     d.scale = values.take({1, d.w.rows}, stat);
@@ -87,6 +94,16 @@ TensorView TrainableStore::value_of(const NamedTensor& t) const {
 
 TensorView TrainableStore::grad_of(const NamedTensor& t) const {
   return parameters_[t.parameter].grad.row_range(t.row, t.rows).columns(t.col, t.cols);
+}
+
+TensorView TrainableStore::start_of(const NamedTensor& t) const {
+  const TensorView start = parameters_[t.parameter].start;
+  return start ? start.row_range(t.row, t.rows).columns(t.col, t.cols) : TensorView{};
+}
+
+void TrainableStore::remember_start() {
+  for (const Parameter& p : parameters_)
+    if (p.start) std::memcpy(p.start.data, p.value.data, p.value.size_bytes());
 }
 
 const NamedTensor* TrainableStore::find(std::string_view name) const {

@@ -25,6 +25,7 @@ struct Parameter {
   ParameterKind kind = ParameterKind::base;
   TensorView value, grad;  ///< stat type
   TensorView m, v;         ///< Adam moments, f32; empty without an optimizer
+  TensorView start;        ///< value that the base lacks at the start (keep_start), else empty
   TensorView compute;      ///< compute type = compute_scale * value; may be `value` itself
   double compute_scale = 1;
   double rate_factor = 1;  ///< learning rate of this parameter over that of the step
@@ -60,6 +61,12 @@ class TrainableStore {
   void declare_tensor(NamedTensor tensor) { tensors_.push_back(std::move(tensor)); }
   /// The weight's memory must outlive the store. Returns a number for dora().
   size_t declare_dora(DoraModule module);
+  /// For adapters that begin with a part of the base: room for the first values of A and B, which files count
+  /// as taken away (peft/adapter_files.h). Before allocate().
+  void keep_start() { keeps_start_ = true; }
+  bool keeps_start() const { return keeps_start_; }
+  void remember_start();
+
   /// Throws Error(resource). `with_optimizer` adds gradients and moments; without it only values and copies
   /// exist.
   void allocate(bool with_optimizer, bool dry);
@@ -77,6 +84,7 @@ class TrainableStore {
   /// The named rectangle of value or gradient.
   TensorView value_of(const NamedTensor& t) const;
   TensorView grad_of(const NamedTensor& t) const;
+  TensorView start_of(const NamedTensor& t) const;  ///< empty if it is not kept
   const NamedTensor* find(std::string_view name) const;
 
   /// Refreshes the compute copies, and DoRA's scales, after values changed.
@@ -91,6 +99,7 @@ class TrainableStore {
   std::vector<NamedTensor> tensors_;
   std::vector<DoraModule> dora_;
   Buffer memory_, moments_;
+  bool keeps_start_ = false;
   size_t value_bytes_ = 0, optimizer_bytes_ = 0;
 };
 

@@ -89,10 +89,11 @@ Weight WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) 
   Weight w;
   if (options_.base_format == BaseFormat::bnb_4bit && t.expected.role == TensorRole::linear)
     w = quantized(t);
-  else if (t.format == WeightFormat::dense && t.row_order == RowOrder::as_is && !t.transposed)
+  else if (t.format == WeightFormat::dense && t.row_order == RowOrder::as_is && !t.transposed &&
+           !options_.writable.contains(name))
     w = in_place(t);
   else if (t.format == WeightFormat::dense)
-    w = reordered(t);
+    w = copied(t);
   else if (options_.base_format == BaseFormat::keep)
     w = in_place(t);
   else
@@ -157,13 +158,23 @@ Weight WeightStore::in_place(const SourceTensor& t) {
   return w;
 }
 
-Weight WeightStore::reordered(const SourceTensor& t) {
+TensorView WeightStore::writable(const std::string& name) const {
+  LORIKEET_CHECK(options_.writable.contains(name));
+  const TensorView v = matrices_.at(name).dense_view();
+  LORIKEET_CHECK(v.data != files_.at(name).data);
+  return v;
+}
+
+/// A dense matrix in Hugging Face order, in memory of its own.
+Weight WeightStore::copied(const SourceTensor& t) {
   const Weight from = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
   const TensorView out(own(t.bytes, t.expected.name).data(), {from.rows, from.cols}, t.dtype);
   bytes_.owned += static_cast<int64_t>(t.bytes);
   if (!options_.dry) {
     if (t.transposed)
       transpose(t, out);
+    else if (t.row_order == RowOrder::as_is)
+      std::memcpy(out.data, t.data, t.bytes);
     else
       gather_rows(t.data, out.data, from.cols * static_cast<int64_t>(size_of(t.dtype)),
                   row_maps_[t.row_order]);

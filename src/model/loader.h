@@ -1,6 +1,7 @@
 #pragma once
 // Brings the weights of a model into the form in which they stay in memory.
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,10 @@ namespace lorikeet {
 struct LoadOptions {
   BaseFormat base_format = BaseFormat::dense;  ///< not `automatic`
   Bnb4Options bnb;
-  DType compute = DType::f32;     ///< f32 or bf16: the type of weights that have to be dequantized
-  ThreadPool* threads = nullptr;  ///< may be null: one thread
-  bool dry = false;               ///< sizes only: no weight is read
+  DType compute = DType::f32;      ///< f32 or bf16: the type of weights that have to be dequantized
+  ThreadPool* threads = nullptr;   ///< may be null: one thread
+  bool dry = false;                ///< sizes only: no weight is read
+  std::set<std::string> writable;  ///< dense matrices that are copied, so that they can be changed
 };
 
 /// Resident bytes of the weights handed out so far.
@@ -47,6 +49,9 @@ class WeightStore : public WeightSource {
   Weight matrix(const std::string& name, int64_t rows, int64_t cols) override;
   TensorView vector(const std::string& name, int64_t n) override;
 
+  /// A matrix of LoadOptions::writable that was asked for before; internal error for another one.
+  TensorView writable(const std::string& name) const;
+
   WeightBytes bytes() const { return bytes_; }
   const LoadOptions& options() const { return options_; }
   const ModelFiles& files() const { return files_; }
@@ -55,7 +60,7 @@ class WeightStore : public WeightSource {
   const SourceTensor& source(const std::string& name, int64_t rows, int64_t cols) const;
   Buffer& own(size_t bytes, const std::string& name);
   Weight in_place(const SourceTensor& t);
-  Weight reordered(const SourceTensor& t);
+  Weight copied(const SourceTensor& t);
   Weight dequantized(const SourceTensor& t, DType type);
   Weight quantized(const SourceTensor& t);
   const int32_t* row_map(const SourceTensor& t);

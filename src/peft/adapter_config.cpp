@@ -1,5 +1,6 @@
 #include "peft/adapter_config.h"
 
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -142,6 +143,16 @@ AdapterConfig AdapterConfig::read(const std::string& folder) {
     }
   }
   if (!has_type) throw Error(ErrorKind::format, "adapter_config.json has no peft_type", path);
+  return c;
+}
+
+AdapterConfig AdapterConfig::with_start() const {
+  AdapterConfig c = *this;
+  const double factor = targets.use_rslora ? std::sqrt(2.0) : 2.0;
+  c.targets.r *= 2;
+  c.targets.alpha *= factor;
+  for (auto& [name, r] : c.targets.rank_pattern) r *= 2;
+  for (auto& [name, alpha] : c.targets.alpha_pattern) alpha *= factor;
   return c;
 }
 

@@ -21,6 +21,10 @@ struct AdapterConfig {
   /// and is not built (lora_bias, bias, trainable_token_indices, other PEFT methods, ...).
   static AdapterConfig read(const std::string& folder);
 
+  /// The settings of the adapter [A; A0], [B, -B0] that holds the change since a start of A0, B0: twice the
+  /// rank at the same scale, as PEFT's path_initial_model_for_weight_conversion writes.
+  AdapterConfig with_start() const;
+
   /// As PEFT writes it: sorted keys, indent 2, inference_mode true.
   std::string to_json_text() const;
 };

@@ -59,6 +59,29 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
+bool is_b(const TrainableStore& store, const NamedTensor& t) {
+  return store.parameters()[t.parameter].kind == ParameterKind::lora_b;
+}
+
+/// The tensor's shape in the file: with a start, of twice the rank.
+std::vector<int64_t> file_shape(const TrainableStore& store, const NamedTensor& t) {
+  std::vector<int64_t> shape = t.shape;
+  if (store.start_of(t)) shape[is_b(store, t) ? 1 : 0] *= 2;
+  return shape;
+}
+
+/// f(row of the store, whether of its start) in the order of the file.
+template <class F>
+void for_each_file_row(const TrainableStore& store, const NamedTensor& t, const F& f) {
+  const TensorView v = store.value_of(t), start = store.start_of(t);
+  const bool beside = start && is_b(store, t);
+  for (int64_t r = 0; r < v.rows; ++r) {
+    f(v.row<float>(r), v.cols, false);
+    if (beside) f(start.row<float>(r), v.cols, true);
+  }
+  for (int64_t r = 0; start && !beside && r < v.rows; ++r) f(start.row<float>(r), v.cols, true);
+}
+
 }  // namespace
 
 std::vector<AdapterTensor> read_adapter_tensors(const std::string& folder) {
@@ -96,14 +119,23 @@ void load_adapter(TrainableStore& store, const std::vector<AdapterTensor>& tenso
       continue;
     }
     const AdapterTensor& have = *it->second;
-    if (have.shape != want.shape)
+    if (have.shape != file_shape(store, want))
       throw Error(ErrorKind::format,
                   fmt::format("adapter tensor \"{}\" is {}, this model needs {}", have.name,
-                              shape_text(have.shape), shape_text(want.shape)),
+                              shape_text(have.shape), shape_text(file_shape(store, want))),
                   path, fix);
-    const TensorView v = store.value_of(want);
-    for (int64_t r = 0; r < v.rows; ++r)
-      std::copy_n(have.values.data() + r * v.cols, v.cols, v.row<float>(r));
+    const float* next = have.values.data();
+    const float sign = is_b(store, want) ? -1.0f : 1.0f;
+    for_each_file_row(store, want, [&](float* row, int64_t n, bool of_start) {
+      if (!of_start) std::copy_n(next, n, row);
+      for (int64_t k = 0; of_start && k < n; ++k)
+        if (next[k] != sign * row[k])
+          throw Error(
+              ErrorKind::format,
+              fmt::format("adapter tensor \"{}\" began from other values than this run", have.name), path,
+              "resume on the machine and with the settings of that run, or start anew with --adapter");
+      next += n;
+    });
     by_name.erase(it);
   }
   const std::string where =
@@ -123,16 +155,22 @@ void load_adapter(TrainableStore& store, const std::vector<AdapterTensor>& tenso
 uint64_t write_adapter(const std::string& folder, const TrainableStore& store, const AdapterConfig& config) {
   std::vector<SafetensorsEntry> entries;
   for (const NamedTensor& t : store.tensors())
-    entries.push_back({std::string(kPrefix) + t.name, SafetensorsType::f32, t.shape});
+    entries.push_back({std::string(kPrefix) + t.name, SafetensorsType::f32, file_shape(store, t)});
   SafetensorsWriter writer(folder + "/" + kTensorFile, entries);
-  for (const NamedTensor& t : store.tensors()) {
-    const TensorView v = store.value_of(t);
-    for (int64_t r = 0; r < v.rows; ++r)
-      writer.write(std::string(kPrefix) + t.name,
-                   std::span<const float>(v.row<float>(r), static_cast<size_t>(v.cols)));
-  }
+  std::vector<float> negative;
+  for (const NamedTensor& t : store.tensors())
+    for_each_file_row(store, t, [&](const float* row, int64_t n, bool of_start) {
+      std::span<const float> values(row, static_cast<size_t>(n));
+      if (of_start && is_b(store, t)) {
+        negative.assign(values.begin(), values.end());
+        for (float& x : negative) x = -x;
+        values = negative;
+      }
+      writer.write(std::string(kPrefix) + t.name, values);
+    });
   writer.commit();
-  write_file_atomic(folder + "/adapter_config.json", config.to_json_text());
+  const AdapterConfig written = store.keeps_start() ? config.with_start() : config;
+  write_file_atomic(folder + "/adapter_config.json", written.to_json_text());
   return writer.file_bytes();
 }
 

@@ -19,15 +19,16 @@ struct AdapterTensor {
 /// Error(unsupported) for pickled adapters and other element types.
 std::vector<AdapterTensor> read_adapter_tensors(const std::string& folder);
 
-/// Copies an adapter's tensors into the store. Every tensor must fit one of the store's and every adapter
-/// tensor of the store must be there; nothing is ignored. Throws Error(format) with counts and an example
-/// otherwise. `expected_blocks` and `base` (what the adapter was trained on, may be empty) go into the
-/// message.
+/// Copies an adapter's tensors into the store; of a store that keeps its start, the file's second half must
+/// be that start. Every tensor must fit one of the store's and every adapter tensor of the store must be
+/// there; nothing is ignored. Throws Error(format) with counts and an example otherwise. `expected_blocks`
+/// and `base` (what the adapter was trained on, may be empty) go into the message.
 void load_adapter(TrainableStore& store, const std::vector<AdapterTensor>& tensors, const std::string& folder,
                   int64_t expected_blocks, const std::string& base);
 
 /// Writes adapter_config.json and adapter_model.safetensors (f32) into an existing folder, atomically one by
-/// one. Returns the bytes of the tensor file.
+/// one. A store that keeps its start A0, B0 is written as [A; A0], [B, -B0]: a plain adapter of twice the
+/// rank that is right on the base as it was before the start. Returns the bytes of the tensor file.
 uint64_t write_adapter(const std::string& folder, const TrainableStore& store, const AdapterConfig& config);
 
 }  // namespace lorikeet

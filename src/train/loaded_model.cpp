@@ -1,7 +1,7 @@
 #include "train/loaded_model.h"
 
 #include "backend/cpu/isa.h"
-#include "lora/initial_values.h"
+#include "train/adapter_start.h"
 
 namespace lorikeet {
 
@@ -49,6 +49,21 @@ LoadRequest load_request(const RunConfig& c) {
 
 namespace {
 
+/// Throws if an adapter cannot start like this on a base held in `format`.
+void check_start(LoraInit init, BaseFormat format) {
+  if (changes_base(init) && format != BaseFormat::dense)
+    throw Error(ErrorKind::usage,
+                fmt::format("init_lora_weights {} takes a part out of the base, which is held as {}",
+                            name_of(init), name_of(format)),
+                "init_lora_weights", "use --base-format dense, or init_lora_weights loftq on a 4-bit base");
+  if (init == LoraInit::loftq && format != BaseFormat::bnb_4bit)
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("init_lora_weights loftq makes up for 4-bit quantization, and the base is held as {}",
+                    name_of(format)),
+        "init_lora_weights", "use --method qlora with --base-format bnb_4bit");
+}
+
 LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseFormat format,
                          ThreadPool& threads, bool dry) {
   if (r.method == Method::full && format != BaseFormat::dense)
@@ -57,7 +72,13 @@ LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseForm
   if (format == BaseFormat::keep && !files.quantized())
     throw Error(ErrorKind::usage, "base_format is keep, but the model's file holds dense weights",
                 files.path(), "use base_format: bnb_4bit to quantize while loading, or dense");
-  return {format, r.bnb, resolve_compute_dtype(r.compute_dtype), &threads, dry};
+  LoadOptions options{format, r.bnb, resolve_compute_dtype(r.compute_dtype), &threads, dry, {}};
+  if (!r.new_adapter) return options;
+  check_start(r.init, format);
+  if (changes_base(r.init))
+    for (const Target& t : select_targets(linear_module_paths(files.spec()), r.new_adapter->targets))
+      options.writable.insert(t.path + ".weight");
+  return options;
 }
 
 int thread_count(int asked) { return asked > 0 ? asked : ThreadPool::available_cpus(); }
@@ -84,18 +105,21 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
   options.positions = request.positions;
   options.neftune_noise_alpha = request.neftune_noise_alpha;
   options.train_base = request.train && request.method == Method::full && !adapter_;
+  std::vector<Target> targets;
   if (adapter_) {
     options.lora_dropout = adapter_->lora_dropout;
-    for (const Target& t : select_targets(linear_module_paths(files_.spec()), adapter_->targets))
-      options.adapters[t.path] = {t.r, t.scale, adapter_->use_dora};
+    targets = select_targets(linear_module_paths(files_.spec()), adapter_->targets);
+    for (const Target& t : targets) options.adapters[t.path] = {t.r, t.scale, adapter_->use_dora};
   }
+  if (request.new_adapter && changes_base(request.init)) trainable_.keep_start();
   Model model = build_model(files_.spec(), weights_, options, trainable_, request.train, dry);
+  if (request.new_adapter) check_ranks(trainable_, targets, request.init);
   if (dry) return model;
   if (request.adapter) {
     load_adapter(trainable_, read_adapter_tensors(*request.adapter), *request.adapter,
                  files_.spec().num_hidden_layers, adapter_->base_model_name_or_path);
   } else if (adapter_) {
-    init_lora(trainable_, request.seed, request.init);
+    start_adapter(trainable_, targets, request.init, request.seed, weights_, threads_);
     trainable_.start_magnitudes(stream());
   }
   trainable_.update_compute(stream());

@@ -110,6 +110,8 @@ void RunSetup::plan() {
     facts.adapted_modules += p.kind == ParameterKind::lora_b;
   facts.trainable = dry.trainable().trainable_count();
   config.recorded["kept_blocks"] = std::to_string(m.kept_blocks);
+  // The files hold the change since the start, which is right on the base as it was.
+  if (dry.trainable().keeps_start()) config.recorded["saved_lora_r"] = std::to_string(2 * config.lora_r);
 }
 
 void RunSetup::require_memory() const {

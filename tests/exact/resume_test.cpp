@@ -72,6 +72,14 @@ TEST_F(Resume, TenStepsEqualFiveAndFiveWithDoraOnAQuantizedBase) {
   });
 }
 
+TEST_F(Resume, TenStepsEqualFiveAndFiveFromAPartOfTheBase) {
+  expect_same_after_five([](RunConfig& c) {
+    c.init_lora_weights = LoraInit::pissa;
+    c.lora_r = 4;
+    c.weight_decay = 0.1;
+  });
+}
+
 TEST_F(Resume, TenStepsEqualFiveAndFiveWithPacking) {
   expect_same_after_five([](RunConfig& c) {
     c.packing = true;

@@ -42,7 +42,7 @@ TEST(LinearBackward, MatchesComplexStepInEveryOperand) {
   run_reference(LinearDxArgs{dlow.real(), false, 1, {p.seed.real()}, {&lora_b}, {}, {}});
   run_reference(TokenSumArgs{dw.real(), p.seed.real(), p.x.real(), 1});
   run_reference(TokenSumArgs{dlora_b.real(), p.seed.real(), p.low.real(), 1});
-  run_reference(ColumnSumArgs{db.real(), p.seed.real()});
+  run_reference(ColumnSumArgs{db.real(), p.seed.real(), {}, {}});
   const auto loss = [&](int64_t xi, int64_t wi, int64_t bi, int64_t li, int64_t ri) {
     return p.loss(p.x.complex(xi), p.w.complex(wi), p.bias.complex(bi), p.low.complex(li), p.b.complex(ri));
   };

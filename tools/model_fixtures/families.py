@@ -7,6 +7,7 @@ Sizes are odd on purpose: no dimension is a multiple of 16, and heads * head_dim
   tokenizer  whether the folder gets a tokenizer and a chat template
   legacy     config.json in the words of transformers 4 (rope_theta, rope_scaling, torch_dtype)
   adapters   name -> LoraConfig fields
+  starts     init_lora_weights -> method and LoraConfig fields of ten steps from there
   weighted   how PEFT combines adapters -> adapter -> weight
   training   name -> adapter and changes to the recipe of ten steps
   quantized  whether NF4 results of the first adapter are recorded too
@@ -42,6 +43,9 @@ LLAMA = {
                      "dora": {"target_modules": ["q_proj", "o_proj", "up_proj", "down_proj"], "r": 3, "lora_alpha": 5,
                               "use_dora": True},
                      "few": {"target_modules": ["q_proj", "down_proj"], "r": 3, "lora_alpha": 2}},
+        "starts": {"pissa": ("lora", {"target_modules": ["q_proj", "v_proj", "down_proj"], "r": 3, "lora_alpha": 5}),
+                   "olora": ("lora", {"target_modules": ["q_proj", "v_proj", "down_proj"], "r": 3, "lora_alpha": 2}),
+                   "loftq": ("qlora", {"target_modules": ["q_proj", "v_proj", "down_proj"], "r": 4, "lora_alpha": 4})},
         "weighted": {"cat": {"all": 0.7, "few": -0.4}, "linear": {"all": 0.7, "few": -0.4}},
         "also_quantized": ["dora"],
         "training": {"dora": ("dora", {})},

@@ -270,8 +270,8 @@ TEST(ColumnSumKernels, MatchThePortableKernel) {
     for (const int64_t cols : kCols) {
       const Matrix dy = Matrix::random(1030, cols, type, 1, 1, 1);
       Matrix db = Matrix::random(1, cols, DType::f32, 2), want = db;
-      run_row(row, ColumnSumArgs{db, dy});
-      run_row(portable_name(type), ColumnSumArgs{want, dy});
+      run_row(row, ColumnSumArgs{db, dy, {}, {}});
+      run_row(portable_name(type), ColumnSumArgs{want, dy, {}, {}});
       EXPECT_LT(nmse(db, want), 1e-11);
     }
   });

@@ -92,8 +92,7 @@ TEST(Help, MarksWhatIsNotBuiltAndShowsDefaults) {
   options.add_run_keys(config);
   const std::string text = flags_help(options.help_rows(), 80);
   EXPECT_THAT(text, HasSubstr("--lora-r N  (default: 16)"));
-  EXPECT_THAT(text, ContainsRegex("--lora-modules-to-save .*[[]not yet[]]"));
-  EXPECT_THAT(text, testing::ContainsRegex("not yet:[[:space:]]+pissa"));
+  EXPECT_THAT(text, testing::ContainsRegex("--lora-modules-to-save .*[[]not yet[]]"));
   EXPECT_THAT(text, HasSubstr("--memory-limit SIZE  (default: what is free)"));
 }
 

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "export/hf_folder.h"
 #include "unit/io/temp_folder.h"
 #include "unit/model/model_on_disk.h"
