@@ -58,7 +58,7 @@ void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView
       std::copy_n(row_loss.as<double>(), m, totals.token_losses + first);
     if (!dx) continue;
     if (head.dw) dispatch(stream, TokenSumArgs{head.dw, dlogits, normed, 1});
-    if (head.dbias) dispatch(stream, ColumnSumArgs{head.dbias, dlogits});
+    if (head.dbias) dispatch(stream, ColumnSumArgs{head.dbias, dlogits, {}, {}});
     const TensorView dnormed = normed;  // the product reads only dlogits and the weight
     dispatch(stream, LinearDxArgs{dnormed, false, 1, {dlogits}, {&head.w}, {}, {}});
     norm_rows_backward(stream, head.norm, dnormed, dnormed, rows, stats, false);

@@ -13,7 +13,7 @@ void norm_rows(const Stream& stream, const NormSlot& n, TensorView y, TensorView
 
 void norm_rows_backward(const Stream& stream, const NormSlot& n, TensorView dx, TensorView dy, TensorView x,
                         TensorView stats, bool accumulate) {
-  if (n.db) dispatch(stream, ColumnSumArgs{n.db, dy});  // before dx, which may overwrite dy
+  if (n.db) dispatch(stream, ColumnSumArgs{n.db, dy, {}, {}});  // before dx, which may overwrite dy
   if (n.kind == NormKind::rms)
     dispatch(stream, RmsNormBwdArgs{dx, n.dw, dy, x, n.w, stats, n.weight_offset, accumulate});
   else

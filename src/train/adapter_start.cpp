@@ -112,6 +112,18 @@ void set_orthonormal(const Module& m, const Weight& w, const LinearOperator& pro
   }
 }
 
+/// A matrix as the file has it, in f32 and Hugging Face order: kernels read no file's own order of rows and
+/// columns.
+std::vector<float> file_values(const ModelFiles& files, const std::string& name) {
+  const SourceTensor& t = files.at(name);
+  std::vector<int32_t> map;
+  const Weight w = stored_weight(t, files.spec(), map);
+  std::vector<float> values(static_cast<size_t>(w.rows * w.cols));
+  decode_rows(w, 0, w.rows, 0, w.cols, values.data(), w.cols);
+  files.release(t);
+  return values;
+}
+
 /// W -= s B A, in f32, rounded to the type of W.
 void subtract(const Module& m, const TensorView& w, ThreadPool& threads) {
   threads.for_each(w.rows, [&](int64_t i, int) {
@@ -154,10 +166,9 @@ void start_adapter(TrainableStore& store, const std::vector<Target>& targets, Lo
     const std::string name = t.path + ".weight";
     const Weight w = weights.matrix(name, m.b.rows, m.a.cols);
     if (init == LoraInit::loftq) {
-      std::vector<int32_t> map;
-      const Weight file = stored_weight(weights.files().at(name), weights.files().spec(), map);
-      set_singular(m, WeightSum(file, w, threads).linear_operator(), seed);
-      weights.files().release(weights.files().at(name));
+      std::vector<float> values = file_values(weights.files(), name);
+      const TensorView whole(values.data(), {w.rows, w.cols}, DType::f32);
+      set_singular(m, WeightSum(Weight::dense(whole), w, threads).linear_operator(), seed);
       continue;
     }
     const WeightSum sum(w, std::nullopt, threads);

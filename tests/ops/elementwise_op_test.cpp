@@ -66,7 +66,7 @@ TEST(LayerNormBackward, MatchesComplexStepAlsoInPlaceAndAdded) {
   run_reference(LayerNormBwdArgs{dx.real(), dw.real(), seed.real(), x.real(), w.real(), stats.real(), false});
   run_reference(LayerNormBwdArgs{added.real(), {}, seed.real(), x.real(), w.real(), stats.real(), true});
   run_reference(LayerNormBwdArgs{over.real(), {}, over.real(), x.real(), w.real(), stats.real(), false});
-  run_reference(ColumnSumArgs{db.real(), seed.real()});
+  run_reference(ColumnSumArgs{db.real(), seed.real(), {}, {}});
   const auto loss = [&](TensorView xc, TensorView wc, TensorView bc) {
     run_reference(LayerNormArgs{y.complex(), stats.complex(), xc, wc, bc, eps});
     return weighted_sum(y, seed);
