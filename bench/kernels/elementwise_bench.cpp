@@ -54,10 +54,30 @@ void cross_entropy(benchmark::State& state, int64_t vocab) {
       kernel_call(CrossEntropyArgs{dlogits, row_loss, loss_sum, logits, target.data(), nullptr, 1, 1, 0}));
 }
 
+constexpr AdamWSettings kAdamW{1e-4, 0.9, 0.999, 1e-8, 0.01, 1, 10};
+
 void adamw(benchmark::State& state, int64_t n) {
   const Buffer p(1, n, DType::f32), g(1, n, DType::f32), m(1, n, DType::f32), v(1, n, DType::f32);
   bandwidth(state, static_cast<double>(n) * 28,
-            kernel_call(AdamWArgs{p, g, m, v, 1e-4, 0.9, 0.999, 1e-8, 0.01, 1, 10}));
+            kernel_call(AdamWArgs{p, g, m, v, kAdamW, {}, BlockRange::all(p)}));
+}
+
+void adamw_8bit(benchmark::State& state, int64_t n) {
+  const Buffer p(1, n, DType::f32), g(1, n, DType::f32);
+  std::vector<uint8_t> codes[2];
+  std::vector<float> absmax[2];
+  for (int i = 0; i < 2; ++i) {
+    codes[i].resize(static_cast<size_t>(n));
+    absmax[i].resize(static_cast<size_t>(BlockRange::all(p).last));
+  }
+  bandwidth(state, static_cast<double>(n) * 16,
+            kernel_call(AdamW8bitArgs{p,
+                                      g,
+                                      {codes[0].data(), absmax[0].data()},
+                                      {codes[1].data(), absmax[1].data()},
+                                      kAdamW,
+                                      {},
+                                      BlockRange::all(p)}));
 }
 
 void dropout(benchmark::State& state, int64_t cols) {
@@ -93,6 +113,7 @@ const bool registered = [] {
     }
   add("cross_entropy/49152", cross_entropy, int64_t{49152});
   add("adamw/4.9M", adamw, int64_t{4884480});
+  add("adamw_8bit/4.9M", adamw_8bit, int64_t{4884480});
   add("dropout/576", dropout, int64_t{576});
   return true;
 }();

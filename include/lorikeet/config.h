@@ -75,6 +75,7 @@ struct RunConfig {
   bool completion_only_loss = true;
   int64_t max_length = 1024;
   bool allow_longer_context = false;
+  double max_cut_share = 0.5;
   bool packing = false;
   bool skip_rows_without_targets = false;
   bool shuffle = true;
@@ -90,6 +91,7 @@ struct RunConfig {
   double warmup_ratio = 0.03;
   int64_t warmup_steps = 0;  ///< wins over warmup_ratio when > 0
   Optim optim = Optim::adamw;
+  bool bf16_stochastic_round = false;  ///< method full: bf16 weights without f32 masters
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-8;

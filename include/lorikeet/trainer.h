@@ -25,11 +25,13 @@ namespace lorikeet {
 struct MemoryPlan {
   int64_t weights_bytes = 0;     ///< the frozen base, mapped or held
   int64_t adapter_bytes = 0;     ///< what learns: masters, gradients, compute copies
-  int64_t optimizer_bytes = 0;   ///< its moments
+  int64_t optimizer_bytes = 0;   ///< the optimizer's state
   int64_t activation_bytes = 0;  ///< the arena of a step
   int64_t workspace_bytes = 0;   ///< tokenized data, batches, rope tables
   int64_t process_bytes = 0;     ///< allowance for everything else in the process
-  int64_t peak_bytes = 0;        ///< the sum
+  int64_t released_bytes = 0;    ///< of optimizer_bytes: what a paged optimizer gives back after each use,
+                                 ///< where the limit leaves no room for all of it
+  int64_t peak_bytes = 0;        ///< the sum, without released_bytes
   int64_t limit_bytes = 0;       ///< memory_limit, or what is free
   int64_t kept_blocks = 0, blocks = 0;
   int64_t largest_rows = 0, largest_tokens = 0;  ///< of a micro-batch
@@ -100,6 +102,7 @@ struct RunResult {
   int64_t resumed_at = 0;                ///< step this run continued from
   double first_loss = 0, last_loss = 0;  ///< of the first and the last report
   double seconds = 0, tokens_per_second = 0;
+  double step_tokens_per_second = 0;  ///< of the steps alone, without evaluations and checkpoints
   int64_t peak_bytes = 0, adapter_file_bytes = 0;
   std::optional<double> eval_loss, best_eval_loss;
   bool stopped_early = false;

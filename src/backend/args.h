@@ -268,13 +268,58 @@ struct SquareSumArgs {
   static constexpr auto op_name = "square_sum";
   TensorView sum, g;
 };
-/// PyTorch's AdamW, one step t >= 1, all f32: g' = grad_scale * g; p -= lr*weight_decay*p; m, v moments;
-/// bias-corrected.
+/// Elements of a parameter, row by row, that an optimizer's op treats as one block: the unit of 8-bit state.
+constexpr int64_t kUpdateBlock = 256;
+
+/// Blocks [first, last) of kUpdateBlock elements of a parameter; the ops update no others.
+struct BlockRange {
+  int64_t first = 0, last = 0;
+  static BlockRange all(const TensorView& p) { return {0, (p.count() + kUpdateBlock - 1) / kUpdateBlock}; }
+};
+
+/// How a bf16 parameter without an f32 master takes an update: to one of the two neighbours of the new value,
+/// the nearer one more often, so that the mean is right. Element i draws number i of Philox(seed, stream).
+struct StochasticRounding {
+  uint64_t seed = 0, stream = 0;
+};
+
+/// Constants of step t >= 1 of AdamW with decoupled weight decay; the gradient is grad_scale * g.
+struct AdamWSettings {
+  double lr, beta1, beta2, eps, weight_decay, grad_scale;
+  int64_t t;
+};
+
+/// torch.optim.AdamW: p [rows,cols] f32 or bf16 (by `rounding`), g alike f32, m and v [1,rows*cols] f32.
 struct AdamWArgs {
   static constexpr auto op_name = "adamw";
   TensorView p, g, m, v;
-  double lr, beta1, beta2, eps, weight_decay, grad_scale;
-  int64_t t;
+  AdamWSettings settings;
+  StochasticRounding rounding;
+  BlockRange blocks;
+};
+
+/// A moment in 8 bits: one code per element, one scale per block.
+struct BlockwiseMoment {
+  uint8_t* codes = nullptr;
+  float* absmax = nullptr;
+};
+/// bitsandbytes' 8-bit AdamW, as its CPU backend computes it; p and g as AdamWArgs.
+struct AdamW8bitArgs {
+  static constexpr auto op_name = "adamw_8bit";
+  TensorView p, g;
+  BlockwiseMoment m, v;
+  AdamWSettings settings;
+  StochasticRounding rounding;
+  BlockRange blocks;
+};
+
+/// torch.optim.SGD without momentum: p -= lr * (grad_scale * g + weight_decay * p); p and g as AdamWArgs.
+struct SgdArgs {
+  static constexpr auto op_name = "sgd";
+  TensorView p, g;
+  double lr, weight_decay, grad_scale;
+  StochasticRounding rounding;
+  BlockRange blocks;
 };
 
 }  // namespace lorikeet

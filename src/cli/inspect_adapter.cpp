@@ -81,7 +81,7 @@ void check_fit(const std::string& adapter, const std::string& model) {
     own.row = own.col = 0;
     store.declare_tensor(own);
   }
-  store.allocate(/*with_optimizer=*/false, /*dry=*/false);
+  store.allocate(/*with_gradients=*/false, /*dry=*/false);
   load_adapter(store, tensors, adapter, files.spec().num_hidden_layers,
                AdapterConfig::read(adapter).base_model_name_or_path);
 }

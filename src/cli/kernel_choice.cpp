@@ -133,7 +133,20 @@ std::string cross_entropy(DType t) {
 
 std::string adamw(DType) {
   AdamWArgs args{};
-  args.p = args.g = args.m = args.v = view(kRank, kHidden, DType::f32);
+  args.p = args.g = view(kRank, kHidden, DType::f32);
+  args.m = args.v = view(1, kRank * kHidden, DType::f32);
+  return chosen(args);
+}
+
+std::string adamw_8bit(DType) {
+  AdamW8bitArgs args{};
+  args.p = args.g = view(kRank, kHidden, DType::f32);
+  return chosen(args);
+}
+
+std::string sgd(DType) {
+  SgdArgs args{};
+  args.p = args.g = view(kRank, kHidden, DType::f32);
   return chosen(args);
 }
 
@@ -163,6 +176,8 @@ std::vector<KernelChoice> kernel_choices() {
   add("gated_activation", gated_activation);
   add("cross_entropy", cross_entropy);
   add("adamw", adamw);
+  add("adamw_8bit", adamw_8bit);
+  add("sgd", sgd);
   return list;
 }
 

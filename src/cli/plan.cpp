@@ -20,6 +20,7 @@ Json as_json(const MemoryPlan& m) {
               {"weights_bytes", m.weights_bytes},
               {"adapter_bytes", m.adapter_bytes},
               {"optimizer_bytes", m.optimizer_bytes},
+              {"released_bytes", m.released_bytes},
               {"activation_bytes", m.activation_bytes},
               {"workspace_bytes", m.workspace_bytes},
               {"process_bytes", m.process_bytes},
@@ -56,6 +57,9 @@ void print(const RunFacts& f, const RunConfig& c) {
       {"peak", gib(m.peak_bytes),
        fmt::format("of {}{}: {}", gib(m.limit_bytes), c.memory_limit ? " (memory_limit)" : " free",
                    m.peak_bytes <= m.limit_bytes ? "fits" : "does not fit")}};
+  if (m.released_bytes > 0)
+    rows.insert(rows.end() - 1, {"paged out", "-" + gib(m.released_bytes),
+                                 "optimizer state that goes back to its file after each use"});
   out().write(table_text(rows, "lrl"));
   if (m.choices.empty()) return;
   std::vector<std::vector<std::string>> choices{{" kept blocks", "peak GiB", "tokens/s (estimate)"}};

@@ -8,6 +8,7 @@
 #include "cli/marked_text.h"
 #include "cli/terminal.h"
 #include "cli/text_format.h"
+#include "optim/optimizer.h"
 
 namespace lorikeet::cli {
 namespace {
@@ -62,6 +63,15 @@ std::string memory_text(const RunFacts& f) {
       gib(m.activation_bytes), m.kept_blocks, m.blocks, gib(m.workspace_bytes + m.process_bytes));
 }
 
+/// What is paged, where to, and how much of it stays in memory.
+std::string paging_text(const RunFacts& f, const RunConfig& c) {
+  const MemoryPlan& m = f.memory;
+  return fmt::format("{} of optimizer state in an unnamed file of {}: {}",
+                     gib_number(bytes(m.optimizer_bytes)) + " GiB", printable(c.output),
+                     m.released_bytes > 0 ? "given back to it after each use"
+                                          : "stays in memory until the system needs the room");
+}
+
 std::string steps_text(const RunFacts& f, const RunConfig& c) {
   const int64_t rows = c.per_device_train_batch_size * c.gradient_accumulation_steps;
   std::string text = fmt::format("{} steps of {} {}", with_commas(f.total_steps), with_commas(rows),
@@ -100,6 +110,7 @@ std::string facts_text(const RunFacts& f, const RunConfig& c, bool colour, int w
                          with_commas(f.steps_per_epoch_unpacked)));
   if (f.eval_data) line("eval", data_text(*f.eval_data));
   line("memory", memory_text(f));
+  if (is_paged(c.optim)) line("paging", paging_text(f, c));
   line("run", steps_text(f, c));
   return text + "\n";
 }

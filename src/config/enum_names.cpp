@@ -41,10 +41,10 @@ constexpr Choice kLrScheduler[] = {word("constant", LrScheduler::constant),
                                    word("linear", LrScheduler::linear), word("cosine", LrScheduler::cosine)};
 constexpr Choice kOptim[] = {word("adamw", Optim::adamw),
                              word("adamw_torch", Optim::adamw, true, true),
-                             word("adamw_8bit", Optim::adamw_8bit, not_yet),
-                             word("paged_adamw_32bit", Optim::paged_adamw_32bit, not_yet),
-                             word("paged_adamw_8bit", Optim::paged_adamw_8bit, not_yet),
-                             word("sgd", Optim::sgd, not_yet)};
+                             word("adamw_8bit", Optim::adamw_8bit),
+                             word("paged_adamw_32bit", Optim::paged_adamw_32bit),
+                             word("paged_adamw_8bit", Optim::paged_adamw_8bit),
+                             word("sgd", Optim::sgd)};
 constexpr Choice kGradientCheckpointing[] = {word("auto", GradientCheckpointing::automatic),
                                              word("true", GradientCheckpointing::on),
                                              word("false", GradientCheckpointing::off)};

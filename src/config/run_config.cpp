@@ -74,6 +74,14 @@ void check_together(const RunConfig& c) {
         where_of(c, "use_dora"), "leave out one of the two");
   if (c.method == Method::full && c.adapter)
     refuse(c, "adapter", "method full cannot start from an adapter", "merge it first: lorikeet merge");
+  if (c.bf16_stochastic_round && c.method != Method::full)
+    refuse(c, "bf16_stochastic_round",
+           fmt::format("bf16_stochastic_round is for method full; the adapters of method {} are float32",
+                       name_of(c.method)),
+           "leave it out, or use --method full");
+  if (c.bf16_stochastic_round && c.compute_dtype == ComputeDtype::float32)
+    refuse(c, "bf16_stochastic_round", "bf16_stochastic_round needs compute_dtype bfloat16, it is float32",
+           "leave it out, or use --compute-dtype bfloat16");
   if (!c.eval_data.empty() && c.eval_split)
     refuse(c, "eval_split", "eval_data and eval_split exclude each other", "leave one out");
   if (c.max_steps == 0)

@@ -88,6 +88,9 @@ std::vector<Key<RunConfig>> make_table() {
                                     "prompt and completion: train on the completion only"),
       key<&R::max_length>("max_length", data, "longest row in tokens; what is cut is counted")
           .range(2, 1 << 24),
+      key<&R::max_cut_share>("max_cut_share", data,
+                             "share of the data's tokens that max_length may cut; more is refused")
+          .range(0, 1),
       key<&R::allow_longer_context>("allow_longer_context", data,
                                     "accept a max_length beyond the model's positions"),
       key<&R::packing>("packing", data, "group rows, best-fit, into sequences of max_length"),
@@ -112,7 +115,11 @@ std::vector<Key<RunConfig>> make_table() {
       key<&R::warmup_ratio>("warmup_ratio", training, "share of the steps that warm up").range(0, 1),
       key<&R::warmup_steps>("warmup_steps", training, "steps that warm up; above 0 it wins over warmup_ratio")
           .range(0, kMostInteger),
-      key<&R::optim>("optim", training, "optimizer"),
+      key<&R::optim>("optim", training,
+                     "optimizer; the state of a paged one lies in an unnamed file of the output folder"),
+      key<&R::bf16_stochastic_round>("bf16_stochastic_round", training,
+                                     "method full: hold the weights in bfloat16 only and round each update "
+                                     "up or down at random; false keeps float32 masters beside them"),
       key<&R::adam_beta1>("adam_beta1", training, "decay of the first moment").range(0, 1).below(1),
       key<&R::adam_beta2>("adam_beta2", training, "decay of the second moment").range(0, 1).below(1),
       key<&R::adam_epsilon>("adam_epsilon", training, "added to the root of the second moment")

@@ -10,6 +10,8 @@ class Buffer {
   Buffer() = default;
   /// Throws Error(resource), naming `what`, if the system refuses.
   Buffer(size_t bytes, const char* what, bool dry = false);
+  /// Takes over memory that mmap gave.
+  static Buffer adopt(std::byte* mapped, size_t bytes);
   ~Buffer();
   Buffer(Buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
@@ -22,6 +24,9 @@ class Buffer {
   std::byte* data() const { return data_; }  ///< null when dry or empty
   size_t size() const { return bytes_; }
   std::byte* at(size_t offset) const { return data_ ? data_ + offset : nullptr; }
+  /// Takes the pages of [offset, offset + size) out of this process. Only where a file holds the content (see
+  /// io/paged_buffer.h): it is mapped again when touched.
+  void release(size_t offset, size_t size) const;
 
  private:
   std::byte* data_ = nullptr;

@@ -49,7 +49,7 @@ AdapterSum::AdapterSum(const ModelFiles& files, const std::vector<AdapterWeight>
     options.positions = 1;
     const std::vector<Target> targets = select_targets(linear_module_paths(files.spec()), config.targets);
     for (const Target& t : targets) options.adapters[t.path] = {t.r, t.scale, config.use_dora};
-    build_model(files.spec(), shapes, options, store, /*with_optimizer=*/false, /*dry=*/false);
+    build_model(files.spec(), shapes, options, store, /*with_gradients=*/false, /*dry=*/false);
     load_adapter(store, read_adapter_tensors(a.folder), a.folder, files.spec().num_hidden_layers,
                  config.base_model_name_or_path);
     for (const Target& t : targets) add(store, t, a, combination);

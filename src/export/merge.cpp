@@ -41,7 +41,7 @@ struct Runnable {
     ModelOptions options;
     options.positions = positions;
     if (adapters) options.adapters = adapters->choices();
-    model = build_model(spec, source, options, store, /*with_optimizer=*/false, /*dry=*/false);
+    model = build_model(spec, source, options, store, /*with_gradients=*/false, /*dry=*/false);
     if (!adapters) return;
     adapters->fill(store);
     store.update_compute(Stream{Device::cpu, &threads, nullptr});

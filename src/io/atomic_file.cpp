@@ -4,9 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstdlib>
 #include <utility>
 
@@ -18,16 +16,6 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{256} << 10;
 constexpr size_t kMaxWrite = size_t{64} << 20;
-
-// A write beyond RLIMIT_FSIZE must come back as EFBIG; the signal's default would end the process.
-void ignore_file_size_signal() {
-  static const bool done = [] {
-    struct sigaction old {};
-    if (sigaction(SIGXFSZ, nullptr, &old) == 0 && old.sa_handler == SIG_DFL) signal(SIGXFSZ, SIG_IGN);
-    return true;
-  }();
-  (void)done;
-}
 
 std::string resolve_link(const std::string& path) {
   char* resolved = realpath(path.c_str(), nullptr);
@@ -139,16 +127,10 @@ void AtomicFile::write_all(const std::byte* data, size_t size, int64_t offset) {
 }
 
 void AtomicFile::fail(const char* action, int error_number, uint64_t bytes) const {
-  const bool full = error_number == ENOSPC || error_number == EDQUOT;
   throw Error(ErrorKind::resource,
               fmt::format("cannot {} '{}': {}{}", action, path_, errno_text(error_number),
                           bytes ? fmt::format(" ({} bytes)", bytes) : std::string()),
-              path_,
-              full                    ? "free disk space or choose another folder"
-              : error_number == EFBIG ? "raise the file size limit (ulimit -f) or choose another file system"
-              : error_number == EACCES || error_number == EROFS || error_number == EPERM
-                  ? "choose a folder you may write to"
-                  : "");
+              path_, disk_error_fix(error_number));
 }
 
 void AtomicFile::discard() noexcept {

@@ -4,12 +4,39 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <system_error>
 
 #include "core/error.h"
 
 namespace lorikeet {
+
+void ignore_file_size_signal() {
+  static const bool done = [] {
+    struct sigaction old {};
+    if (sigaction(SIGXFSZ, nullptr, &old) == 0 && old.sa_handler == SIG_DFL) signal(SIGXFSZ, SIG_IGN);
+    return true;
+  }();
+  (void)done;
+}
+
+const char* disk_error_fix(int error_number) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free disk space or choose another folder";
+    case EFBIG:
+      return "raise the file size limit (ulimit -f) or choose another file system";
+    case EACCES:
+    case EROFS:
+    case EPERM:
+      return "choose a folder you may write to";
+    default:
+      return "";
+  }
+}
 
 std::string parent_of(const std::string& path) {
   const size_t end = path.find_last_not_of('/');

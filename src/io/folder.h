@@ -4,6 +4,12 @@
 
 namespace lorikeet {
 
+/// A write beyond RLIMIT_FSIZE must come back as EFBIG; the signal's default would end the process.
+void ignore_file_size_signal();
+
+/// What to do about a write that failed with this errno; empty where nothing is known.
+const char* disk_error_fix(int error_number);
+
 /// The folder part of `path`: "." for a bare name, "/" for the root.
 std::string parent_of(const std::string& path);
 

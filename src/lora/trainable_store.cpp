@@ -12,9 +12,9 @@ constexpr size_t kAlignment = 64;
 size_t aligned_bytes(Shape s, DType d) {
   return (static_cast<size_t>(s.count()) * size_of(d) + kAlignment - 1) / kAlignment * kAlignment;
 }
-/// The master can serve the kernels itself.
-bool shares_master(const Parameter& p, DType compute) {
-  return (compute == stat_dtype(compute) || p.compute_in_f32) && p.compute_scale == 1;
+/// The value can serve the kernels itself.
+bool shares_value(const Parameter& p, DType compute) {
+  return (p.value.dtype == compute || p.compute_in_f32) && p.compute_scale == 1;
 }
 bool is_factor(const Parameter& p) {
   return p.kind == ParameterKind::lora_a || p.kind == ParameterKind::lora_b;
@@ -40,7 +40,8 @@ size_t TrainableStore::declare(std::string name, ParameterKind kind, Shape padde
   Parameter& p = parameters_.emplace_back();
   p.name = std::move(name);
   p.kind = kind;
-  p.value = TensorView(nullptr, padded, stat_dtype(compute_));
+  const bool held = base_in_compute_type_ && kind == ParameterKind::base && !compute_in_f32;
+  p.value = TensorView(nullptr, padded, held ? compute_ : stat_dtype(compute_));
   p.compute_scale = compute_scale;
   p.compute_in_f32 = compute_in_f32;
   return parameters_.size() - 1;
@@ -51,29 +52,24 @@ size_t TrainableStore::declare_dora(DoraModule module) {
   return dora_.size() - 1;
 }
 
-void TrainableStore::allocate(bool with_optimizer, bool dry) {
+void TrainableStore::allocate(bool with_gradients, bool dry) {
   const DType stat = stat_dtype(compute_);
-  value_bytes_ = optimizer_bytes_ = 0;
+  size_t bytes = 0;
   for (const Parameter& p : parameters_) {
     const Shape s = p.value.shape();
-    value_bytes_ += aligned_bytes(s, stat) * (with_optimizer ? 2 : 1);
-    if (!shares_master(p, compute_)) value_bytes_ += aligned_bytes(s, compute_);
-    if (keeps_start_ && is_factor(p)) value_bytes_ += aligned_bytes(s, stat);
-    if (with_optimizer) optimizer_bytes_ += 2 * aligned_bytes(s, stat);
+    bytes += aligned_bytes(s, p.value.dtype);
+    if (with_gradients) bytes += aligned_bytes(s, stat);
+    if (!shares_value(p, compute_)) bytes += aligned_bytes(s, compute_);
+    if (keeps_start_ && is_factor(p)) bytes += aligned_bytes(s, stat);
   }
-  for (const DoraModule& d : dora_) value_bytes_ += 2 * aligned_bytes({1, d.w.rows}, stat);
-  memory_ = Buffer(value_bytes_, "adapter values and gradients", dry);
-  moments_ = Buffer(optimizer_bytes_, "optimizer state", dry);
-  Cursor values(memory_), moments(moments_);
+  for (const DoraModule& d : dora_) bytes += 2 * aligned_bytes({1, d.w.rows}, stat);
+  memory_ = Buffer(bytes, "adapter values and gradients", dry);
+  Cursor values(memory_);
   for (Parameter& p : parameters_) {
     const Shape s = p.value.shape();
-    p.value = values.take(s, stat);
-    if (with_optimizer) {
-      p.grad = values.take(s, stat);
-      p.m = moments.take(s, stat);
-      p.v = moments.take(s, stat);
-    }
-    p.compute = shares_master(p, compute_) ? p.value : values.take(s, compute_);
+    p.value = values.take(s, p.value.dtype);
+    if (with_gradients) p.grad = values.take(s, stat);
+    p.compute = shares_value(p, compute_) ? p.value : values.take(s, compute_);
     if (keeps_start_ && is_factor(p)) p.start = values.take(s, stat);
   }
   for (DoraModule& d : dora_) {
@@ -114,7 +110,7 @@ const NamedTensor* TrainableStore::find(std::string_view name) const {
 
 void TrainableStore::update_compute(const Stream& stream) {
   for (const Parameter& p : parameters_)
-    if (!shares_master(p, compute_)) dispatch(stream, CastArgs{p.compute, p.value, p.compute_scale});
+    if (!shares_value(p, compute_)) dispatch(stream, CastArgs{p.compute, p.value, p.compute_scale});
   for (const DoraModule& d : dora_) {
     const TensorView b = parameters_[d.b].compute;
     dispatch(stream, DoraScaleArgs{d.inverse_norm, d.scale, parameters_[d.magnitude].value, &d.w,

@@ -2,10 +2,10 @@
 // Everything that learns: LoRA factors, DoRA magnitudes, and with full fine-tuning (or modules_to_save) base
 // tensors.
 //
-// The store owns, per parameter: the f32 master (value), the gradient, the two Adam moments and, where the
-// kernels need another type or scale, the compute copy. Parameters are matrices as the kernels want them (A
-// matrices that share X stacked, ranks zero-padded to 16); the named tensors on top are what PEFT and Hugging
-// Face files know. Padding is zero and stays zero, since its gradient is zero.
+// The store owns, per parameter: the f32 master (value), the gradient and, where the kernels need another
+// type or scale, the compute copy; what an optimizer keeps beside them is its own. Parameters are matrices as
+// the kernels want them (A matrices that share X stacked, ranks zero-padded to 16); the named tensors on top
+// are what PEFT and Hugging Face files know, and what optimizers update. Padding is zero and stays zero.
 #include <deque>
 #include <string>
 #include <string_view>
@@ -23,10 +23,10 @@ enum class ParameterKind : uint8_t { lora_a, lora_b, lora_magnitude, base };
 struct Parameter {
   std::string name;  ///< for messages
   ParameterKind kind = ParameterKind::base;
-  TensorView value, grad;  ///< stat type
-  TensorView m, v;         ///< Adam moments, f32; empty without an optimizer
-  TensorView start;        ///< value that the base lacks at the start (keep_start), else empty
-  TensorView compute;      ///< compute type = compute_scale * value; may be `value` itself
+  TensorView value;    ///< stat type, or the compute type itself (see hold_base_in_compute_type)
+  TensorView grad;     ///< stat type
+  TensorView start;    ///< value that the base lacks at the start (keep_start), else empty
+  TensorView compute;  ///< compute type = compute_scale * value; may be `value` itself
   double compute_scale = 1;
   double rate_factor = 1;  ///< learning rate of this parameter over that of the step
   bool compute_in_f32 = false;
@@ -54,6 +54,10 @@ class TrainableStore {
   /// `compute` decides the type of the compute copies; values and gradients have stat_dtype(compute).
   explicit TrainableStore(DType compute) : compute_(compute) {}
 
+  /// Base matrices declared from here on have no f32 master: their value is what the kernels read, and an
+  /// optimizer's update is rounded into it.
+  void hold_base_in_compute_type() { base_in_compute_type_ = true; }
+
   /// `compute_in_f32`: the kernels read the master itself (norm weights and biases, which every kernel takes
   /// as f32).
   size_t declare(std::string name, ParameterKind kind, Shape padded, double compute_scale,
@@ -67,9 +71,8 @@ class TrainableStore {
   bool keeps_start() const { return keeps_start_; }
   void remember_start();
 
-  /// Throws Error(resource). `with_optimizer` adds gradients and moments; without it only values and copies
-  /// exist.
-  void allocate(bool with_optimizer, bool dry);
+  /// Throws Error(resource). Without `with_gradients` only values and copies exist.
+  void allocate(bool with_gradients, bool dry);
 
   DType compute_dtype() const { return compute_; }
   std::deque<Parameter>& parameters() { return parameters_; }
@@ -78,8 +81,7 @@ class TrainableStore {
   const DoraModule& dora(size_t number) const { return dora_[number]; }
 
   int64_t trainable_count() const;  ///< elements of the named tensors (padding not counted)
-  size_t value_bytes() const { return value_bytes_; }          ///< masters, gradients and what kernels read
-  size_t optimizer_bytes() const { return optimizer_bytes_; }  ///< moments
+  size_t value_bytes() const { return memory_.size(); }  ///< masters, gradients and what kernels read
 
   /// The named rectangle of value or gradient.
   TensorView value_of(const NamedTensor& t) const;
@@ -98,9 +100,9 @@ class TrainableStore {
   std::deque<Parameter> parameters_;  // a deque: views and pointers to elements stay valid
   std::vector<NamedTensor> tensors_;
   std::vector<DoraModule> dora_;
-  Buffer memory_, moments_;
+  Buffer memory_;
   bool keeps_start_ = false;
-  size_t value_bytes_ = 0, optimizer_bytes_ = 0;
+  bool base_in_compute_type_ = false;
 };
 
 }  // namespace lorikeet

@@ -97,7 +97,7 @@ std::vector<ExpectedTensor> expected_tensors(const ModelSpec& spec) {
   TrainableStore store(DType::f32);
   ModelOptions options;
   options.positions = 1;
-  build_model(spec, collector, options, store, /*with_optimizer=*/false, /*dry=*/true);
+  build_model(spec, collector, options, store, /*with_gradients=*/false, /*dry=*/true);
   return std::move(collector.found);
 }
 

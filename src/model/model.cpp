@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>
@@ -24,8 +25,8 @@ class Builder {
   Builder(WeightSource& source, const ModelOptions& options, TrainableStore& store, bool dry)
       : source_(source), options_(options), store_(store), dry_(dry) {}
 
-  void finish(bool with_optimizer) {
-    store_.allocate(with_optimizer, dry_);
+  void finish(bool with_gradients) {
+    store_.allocate(with_gradients, dry_);
     for (const auto& bind : after_) bind();
     for (const auto& [path, choice] : options_.adapters)
       if (!used_.contains(path))
@@ -142,6 +143,14 @@ class Builder {
   static void fill(TensorView value, const Weight& from) {
     if (value.dtype == DType::f32) {
       decode_rows(from, 0, from.rows, 0, from.cols, value.as<float>(), value.stride);
+      return;
+    }
+    if (value.dtype == DType::bf16) {
+      std::vector<float> row(static_cast<size_t>(from.cols));
+      for (int64_t i = 0; i < from.rows; ++i) {
+        decode_rows(from, i, i + 1, 0, from.cols, row.data(), from.cols);
+        std::transform(row.begin(), row.end(), value.row<Bf16>(i), [](float x) { return to_bf16(x); });
+      }
       return;
     }
     const TensorView source =
@@ -268,7 +277,7 @@ std::vector<std::string> linear_module_paths(const ModelSpec& s) {
 }
 
 Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options,
-                  TrainableStore& store, bool with_optimizer, bool dry) {
+                  TrainableStore& store, bool with_gradients, bool dry) {
   Model m;
   m.spec = spec;
   m.compute = options.compute;
@@ -293,7 +302,7 @@ Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOption
     if (!spec.tie_word_embeddings) b.base_matrix(spec.names.head + ".weight", m.head.w, m.head.dw);
     if (spec.head_bias) b.base_vector(spec.names.head + ".bias", m.head.bias, m.head.dbias);
   }
-  b.finish(with_optimizer);
+  b.finish(with_gradients);
   if (spec.tie_word_embeddings) {  // one tensor, one gradient
     m.head.w = m.embedding;
     m.head.dw = m.dembedding;

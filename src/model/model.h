@@ -71,9 +71,9 @@ struct ModelOptions {
 std::vector<std::string> linear_module_paths(const ModelSpec& spec);
 
 /// Builds the model over `source` and declares what learns in `store`; allocates the store (dry: sizes only).
-/// `with_optimizer`: gradients and moments too. With train_base the masters are filled from `source`.
+/// `with_gradients`: gradients too. With train_base the masters are filled from `source`.
 /// Throws Error(usage) if an adapter's module path does not exist, Error(format) from the source.
 Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options,
-                  TrainableStore& store, bool with_optimizer, bool dry);
+                  TrainableStore& store, bool with_gradients, bool dry);
 
 }  // namespace lorikeet

@@ -27,43 +27,62 @@ constexpr const char* kState = "trainer_state.json";
 constexpr std::string_view kFolderPrefix = "checkpoint-";
 constexpr int64_t kLayout = 1;
 
-/// What of a tensor is stored beside PEFT's file.
-enum class Part { value, m, v };
-constexpr const char* prefix_of(Part p) { return p == Part::value ? "value." : p == Part::m ? "m." : "v."; }
+constexpr const char* kValuePrefix = "value.";
 
-TensorView view_of(const TrainableStore& store, const NamedTensor& t, Part part) {
-  const Parameter& p = store.parameters()[t.parameter];
-  const TensorView whole = part == Part::value ? p.value : part == Part::m ? p.m : p.v;
-  return whole.row_range(t.row, t.rows).columns(t.col, t.cols);
-}
-
-bool is_base(const TrainableStore& store, const NamedTensor& t) {
-  return store.parameters()[t.parameter].kind == ParameterKind::base;
-}
-
-/// The stored parts in order: values of base tensors (adapters have PEFT's file), then both moments of all.
+/// Base tensors: adapters have PEFT's file.
 template <class F>
-void for_each_part(const TrainableStore& store, const F& f) {
-  for (const NamedTensor& t : store.tensors()) {
-    if (is_base(store, t)) f(t, Part::value);
-    f(t, Part::m);
-    f(t, Part::v);
-  }
+void for_each_base(const TrainableStore& store, const F& f) {
+  for (const NamedTensor& t : store.tensors())
+    if (store.parameters()[t.parameter].kind == ParameterKind::base) f(t, store.value_of(t));
 }
 
-void write_tensors(const std::string& path, const TrainableStore& store) {
+/// The bytes of one row.
+std::span<std::byte> row_bytes(const TensorView& v, int64_t row) {
+  const size_t element = size_of(v.dtype);
+  return {static_cast<std::byte*>(v.data) + static_cast<size_t>(row * v.stride) * element,
+          static_cast<size_t>(v.cols) * element};
+}
+
+void write_tensors(const std::string& path, const TrainableStore& store, const Optimizer& optimizer) {
   std::vector<SafetensorsEntry> entries;
-  for_each_part(store, [&](const NamedTensor& t, Part part) {
-    entries.push_back({prefix_of(part) + t.name, SafetensorsType::f32, t.shape});
+  for_each_base(store, [&](const NamedTensor& t, const TensorView& v) {
+    entries.push_back({kValuePrefix + t.name, to_safetensors_type(v.dtype), t.shape});
   });
+  for (const StateTensor& t : optimizer.state()) entries.push_back({t.name, t.type, t.shape});
   SafetensorsWriter writer(path, entries);
-  for_each_part(store, [&](const NamedTensor& t, Part part) {
-    const TensorView v = view_of(store, t, part);
+  for_each_base(store, [&](const NamedTensor& t, const TensorView& v) {
     for (int64_t row = 0; row < v.rows; ++row)
-      writer.write(prefix_of(part) + t.name,
-                   std::span<const float>(v.row<float>(row), static_cast<size_t>(v.cols)));
+      writer.write(kValuePrefix + t.name, std::span<const std::byte>(row_bytes(v, row)));
   });
+  for (const StateTensor& t : optimizer.state())
+    for (size_t at = 0; at < t.bytes; at += Optimizer::kReleaseBytes) {
+      const size_t n = std::min(t.bytes - at, Optimizer::kReleaseBytes);
+      writer.write(t.name, std::span<const std::byte>(optimizer.data(t) + at, n));
+      optimizer.release(t, at, n);
+    }
   writer.commit();
+}
+
+/// The tensor of that name. Throws Error(format) if it is missing or has another type or shape.
+const SafetensorsTensor& tensor_of(const SafetensorsFile& file, const std::string& name, SafetensorsType type,
+                                   const std::vector<int64_t>& shape) {
+  const SafetensorsTensor* found = file.find(name);
+  if (!found || found->type != type || found->shape != shape)
+    throw Error(ErrorKind::format, fmt::format("the checkpoint has no \"{}\" of this run's shape", name),
+                file.path(), "resume with the settings of that run");
+  return *found;
+}
+
+void read_base_values(const SafetensorsFile& file, const TrainableStore& store) {
+  for_each_base(store, [&](const NamedTensor& t, const TensorView& v) {
+    const SafetensorsTensor& from =
+        tensor_of(file, kValuePrefix + t.name, to_safetensors_type(v.dtype), t.shape);
+    for (int64_t row = 0; row < v.rows; ++row) {
+      const std::span<std::byte> to = row_bytes(v, row);
+      std::memcpy(to.data(), from.data + static_cast<size_t>(row) * to.size(), to.size());
+    }
+    file.release(from);
+  });
 }
 
 /// Read in pieces, so that the file's pages do not add to this process's memory.
@@ -133,7 +152,8 @@ std::vector<CheckpointPlace> list_checkpoints(const std::string& folder) {
 }
 
 std::string save_checkpoint(const std::string& folder, const RunState& state, const TrainableStore& store,
-                            const std::optional<AdapterConfig>& adapter, const RunIdentity& identity) {
+                            const Optimizer& optimizer, const std::optional<AdapterConfig>& adapter,
+                            const RunIdentity& identity) {
   AtomicFolder target(fmt::format("{}/{}{}", folder, kFolderPrefix, state.global_step),
                       AtomicFolder::IfExists::replace);
   const std::string& path = target.path();
@@ -142,7 +162,7 @@ std::string save_checkpoint(const std::string& folder, const RunState& state, co
     write_adapter(path, store, *adapter);
     names.insert(names.end(), {"adapter_config.json", "adapter_model.safetensors"});
   }
-  write_tensors(path + "/" + kTensors, store);
+  write_tensors(path + "/" + kTensors, store, optimizer);
   write_file_atomic(path + "/" + kState, to_text(state));
   Json manifest = Json::object();
   manifest["layout"] = kLayout;
@@ -187,38 +207,25 @@ void check_identity(const std::string& path, const RunIdentity& identity) {
   }
 }
 
-void load_checkpoint_tensors(const std::string& path, TrainableStore& store) {
+void load_checkpoint_tensors(const std::string& path, TrainableStore& store, const Optimizer& optimizer) {
   load_checkpoint_values(path, store);
   const SafetensorsFile file = SafetensorsFile::open(path + "/" + kTensors);
-  for_each_part(store, [&](const NamedTensor& t, Part part) {
-    const std::string name = prefix_of(part) + t.name;
-    const SafetensorsTensor* found = file.find(name);
-    if (!found || found->type != SafetensorsType::f32 || found->shape != t.shape)
-      throw Error(ErrorKind::format, fmt::format("the checkpoint has no \"{}\" of this run's shape", name),
-                  file.path(), "resume with the settings of that run");
-    const TensorView to = view_of(store, t, part);
-    for (int64_t row = 0; row < to.rows; ++row)
-      std::memcpy(to.row<float>(row), found->data + static_cast<size_t>(row * to.cols) * sizeof(float),
-                  static_cast<size_t>(to.cols) * sizeof(float));
-  });
+  for (const StateTensor& t : optimizer.state()) {
+    const SafetensorsTensor& from = tensor_of(file, t.name, t.type, t.shape);
+    for (size_t at = 0; at < t.bytes; at += Optimizer::kReleaseBytes) {
+      const size_t n = std::min(t.bytes - at, Optimizer::kReleaseBytes);
+      std::memcpy(optimizer.data(t) + at, from.data + at, n);
+      optimizer.release(t, at, n);
+    }
+    file.release(from);
+  }
 }
 
 void load_checkpoint_values(const std::string& path, TrainableStore& store) {
-  if (fs::exists(path + "/adapter_model.safetensors")) {
+  if (fs::exists(path + "/adapter_model.safetensors"))
     load_adapter(store, read_adapter_tensors(path), path, 0, "");
-    return;
-  }
-  const SafetensorsFile file = SafetensorsFile::open(path + "/" + kTensors);
-  for (const NamedTensor& t : store.tensors()) {
-    const SafetensorsTensor* found = file.find(prefix_of(Part::value) + t.name);
-    if (!found || found->type != SafetensorsType::f32 || found->shape != t.shape)
-      throw Error(ErrorKind::format, fmt::format("the checkpoint has no \"{}\" of this run's shape", t.name),
-                  file.path(), "resume with the settings of that run");
-    const TensorView to = store.value_of(t);
-    for (int64_t row = 0; row < to.rows; ++row)
-      std::memcpy(to.row<float>(row), found->data + static_cast<size_t>(row * to.cols) * sizeof(float),
-                  static_cast<size_t>(to.cols) * sizeof(float));
-  }
+  else
+    read_base_values(SafetensorsFile::open(path + "/" + kTensors), store);
 }
 
 std::optional<CheckpointPlace> newest_whole_checkpoint(const std::string& folder,

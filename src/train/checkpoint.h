@@ -1,10 +1,11 @@
 #pragma once
 // checkpoint-<step>/: everything that a run needs to go on as if it had never stopped.
 //
-//   adapter_config.json, adapter_model.safetensors   what has been learned so far, as PEFT reads it (not with
-//   method full) training_state.safetensors                       the moments, and with method full the f32
-//   masters trainer_state.json                               step, position in the data, log checkpoint.json
-//   what the run was, and a checksum of every other file
+//   adapter_config.json, adapter_model.safetensors
+//                                what has been learned so far, as PEFT reads it (not with method full)
+//   training_state.safetensors   the optimizer's state, and with method full the weights as they are trained
+//   trainer_state.json           step, position in the data, log
+//   checkpoint.json              what the run was, and a checksum of every other file
 //
 // Random numbers need no state: all are functions of seed, step and place.
 #include <map>
@@ -12,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "lora/trainable_store.h"
+#include "optim/optimizer.h"
 #include "peft/adapter_config.h"
 #include "train/run_state.h"
 
@@ -32,7 +33,8 @@ std::vector<CheckpointPlace> list_checkpoints(const std::string& folder);
 /// Writes checkpoint-<step> into `folder`, all of it or nothing, replacing one of the same step. Returns its
 /// path. Throws Error(resource).
 std::string save_checkpoint(const std::string& folder, const RunState& state, const TrainableStore& store,
-                            const std::optional<AdapterConfig>& adapter, const RunIdentity& identity);
+                            const Optimizer& optimizer, const std::optional<AdapterConfig>& adapter,
+                            const RunIdentity& identity);
 
 /// Deletes the oldest checkpoints until `limit` are left (0: all stay), but never `keep`.
 void prune_checkpoints(const std::string& folder, int64_t limit, const std::string& keep);
@@ -44,8 +46,8 @@ RunState read_checkpoint_state(const std::string& path);
 /// Throws Error(usage) naming what differs if the checkpoint is not of a run like `identity`.
 void check_identity(const std::string& path, const RunIdentity& identity);
 
-/// Fills values and moments of the store. Throws Error(format) for missing, unknown or misshapen tensors.
-void load_checkpoint_tensors(const std::string& path, TrainableStore& store);
+/// Fills the store's values and the optimizer's state. Throws Error(format) for missing or misshapen tensors.
+void load_checkpoint_tensors(const std::string& path, TrainableStore& store, const Optimizer& optimizer);
 
 /// Values only: the state of the best checkpoint at the end of a run.
 void load_checkpoint_values(const std::string& path, TrainableStore& store);

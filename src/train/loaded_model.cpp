@@ -30,6 +30,7 @@ LoadRequest load_request(const RunConfig& c) {
   r.init = c.init_lora_weights;
   r.seed = c.seed;
   r.neftune_noise_alpha = c.neftune_noise_alpha.value_or(0);
+  r.bf16_weights = c.bf16_stochastic_round;
   if (c.method == Method::full || c.adapter) return r;
   AdapterConfig a;
   a.targets.targets = c.lora_target_modules;
@@ -97,7 +98,8 @@ LoadedModel::LoadedModel(const ModelFiles& files, const LoadRequest& request, bo
       weights_(files, load_options(files, request, base_format_, threads_, dry)),
       trainable_(resolve_compute_dtype(request.compute_dtype)),
       adapter_(adapter_config(request)),
-      model_(build(request, dry)) {}
+      model_(build(request, dry)),
+      optimizer_(request.optimizer ? make_optimizer(trainable_, *request.optimizer, dry) : nullptr) {}
 
 Model LoadedModel::build(const LoadRequest& request, bool dry) {
   ModelOptions options;
@@ -106,6 +108,7 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
   options.neftune_noise_alpha = request.neftune_noise_alpha;
   options.train_base = request.train && request.method == Method::full && !adapter_;
   std::vector<Target> targets;
+  if (request.bf16_weights) trainable_.hold_base_in_compute_type();
   if (adapter_) {
     options.lora_dropout = adapter_->lora_dropout;
     targets = select_targets(linear_module_paths(files_.spec()), adapter_->targets);

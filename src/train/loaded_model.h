@@ -9,6 +9,7 @@
 #include "model/decoder.h"
 #include "model/files.h"
 #include "model/loader.h"
+#include "optim/optimizer.h"
 #include "peft/adapter_files.h"
 
 namespace lorikeet {
@@ -19,14 +20,16 @@ struct LoadRequest {
   BaseFormat base_format = BaseFormat::automatic;
   Bnb4Options bnb;
   ComputeDtype compute_dtype = ComputeDtype::automatic;
-  int threads = 0;                           ///< 0: every CPU this process may use
-  int64_t positions = 0;                     ///< the longest row that will run
-  bool train = false;                        ///< gradients and optimizer state too
-  std::optional<std::string> adapter;        ///< PEFT folder: its configuration and tensors
-  std::optional<AdapterConfig> new_adapter;  ///< or: fresh factors by these settings (method lora, qlora)
-  LoraInit init = LoraInit::standard;        ///< of fresh factors
-  uint64_t seed = 42;                        ///< of fresh factors
-  double neftune_noise_alpha = 0;            ///< of the noise on embeddings in training
+  int threads = 0;                            ///< 0: every CPU this process may use
+  int64_t positions = 0;                      ///< the longest row that will run
+  bool train = false;                         ///< gradients too
+  std::optional<OptimizerOptions> optimizer;  ///< with its state
+  bool bf16_weights = false;                  ///< method full: no f32 masters
+  std::optional<std::string> adapter;         ///< PEFT folder: its configuration and tensors
+  std::optional<AdapterConfig> new_adapter;   ///< or: fresh factors by these settings (method lora, qlora)
+  LoraInit init = LoraInit::standard;         ///< of fresh factors
+  uint64_t seed = 42;                         ///< of fresh factors
+  double neftune_noise_alpha = 0;             ///< of the noise on embeddings in training
 };
 
 /// The request that the keys of a run mean; fresh adapter settings from the lora_* keys if no adapter is
@@ -52,6 +55,8 @@ class LoadedModel {
   const Model& model() const { return model_; }
   TrainableStore& trainable() { return trainable_; }
   const TrainableStore& trainable() const { return trainable_; }
+  /// Only with LoadRequest::optimizer.
+  Optimizer& optimizer() const { return *optimizer_; }
   WeightStore& weights() { return weights_; }
   ThreadPool& threads() { return threads_; }
   BaseFormat base_format() const { return base_format_; }
@@ -62,7 +67,7 @@ class LoadedModel {
   /// Resident bytes of weights (with rope tables), of the adapter with gradients, and of the optimizer.
   uint64_t weights_bytes() const;
   uint64_t adapter_bytes() const { return trainable_.value_bytes(); }
-  uint64_t optimizer_bytes() const { return trainable_.optimizer_bytes(); }
+  uint64_t optimizer_bytes() const { return optimizer_ ? optimizer_->state_bytes() : 0; }
 
   /// For ops outside a step, or with `arena` for a step.
   Stream stream(Arena* arena = nullptr) { return {Device::cpu, &threads_, arena}; }
@@ -77,6 +82,7 @@ class LoadedModel {
   TrainableStore trainable_;
   std::optional<AdapterConfig> adapter_;
   Model model_;
+  std::unique_ptr<Optimizer> optimizer_;
 };
 
 }  // namespace lorikeet

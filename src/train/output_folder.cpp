@@ -9,6 +9,7 @@
 #include "io/atomic_folder.h"
 #include "io/folder.h"
 #include "peft/adapter_files.h"
+#include "quant/decode.h"
 #include "train/model_card.h"
 #include "train/run_lock.h"
 
@@ -54,8 +55,7 @@ uint64_t write_full_model(const RunSetup& setup, LoadedModel& model) {
     const NamedTensor* named = store.find(tensor.name);
     LORIKEET_CHECK(named);
     const TensorView v = store.value_of(*named);
-    for (int64_t row = first; row < last; ++row)
-      std::copy_n(v.row<float>(row), v.cols, out + (row - first) * v.cols);
+    decode_rows(Weight::dense(v), first, last, 0, v.cols, out, v.cols);
   };
   const uint64_t bytes = write_hf_model(target.path(), setup.files, dtype, rows, model.threads());
   target.commit();
@@ -99,6 +99,11 @@ StartPoint find_start(const RunConfig& config, int64_t total_steps) {
   }
   if (const auto newest = newest_whole_checkpoint(config.output, start.damaged))
     start.checkpoint = newest->path;
+  else if (!start.damaged.empty())
+    throw Error(ErrorKind::format,
+                fmt::format("all {} checkpoints of '{}' are damaged, the newest: {}", start.damaged.size(),
+                            config.output, start.damaged.front()),
+                config.output, "start anew with --overwrite instead of --resume-from-checkpoint auto");
   return start;
 }
 

@@ -3,7 +3,7 @@
 
 #include "core/error.h"
 #include "core/system_memory.h"
-#include "optim/optimizer.h"
+#include "optim/gradient.h"
 #include "train/evaluate.h"
 #include "train/memory_plan.h"
 #include "train/run_setup.h"
@@ -34,12 +34,19 @@ StepBytes largest_step(const LoadedModel& dry, ThreadPool& threads, const Shapes
   return most;
 }
 
+uint64_t largest_evaluation(const LoadedModel& dry, ThreadPool& threads, const Shapes& shapes) {
+  uint64_t most = 0;
+  for (const auto& rows : shapes)
+    most = std::max(most, evaluation_bytes(dry.model(), Device::cpu, threads, rows).total());
+  return most;
+}
+
 /// What the optimizer's kernels need beside a step's memory, which is free by then.
 size_t optimizer_workspace(LoadedModel& dry) {
   Arena arena = Arena::dry();
   const Stream stream = dry.stream(&arena);
   gradient_norm(dry.trainable(), stream);
-  adamw_step(dry.trainable(), stream, {}, 0, 1, 1);
+  dry.optimizer().step(stream, 0, 1, 1);
   return arena.high_water();
 }
 
@@ -78,18 +85,24 @@ void RunSetup::plan() {
   const int64_t data_bytes = data.train.bytes() + (data.eval ? data.eval->bytes() : 0);
   m.process_bytes = as_int(process_allowance(static_cast<uint64_t>(files.spec().vocab_size),
                                              static_cast<uint64_t>(data_bytes), threads.size()));
-  const int64_t held = m.weights_bytes + m.adapter_bytes + m.optimizer_bytes + m.process_bytes;
-
-  uint64_t evaluation = 0;
-  for (const auto& rows : eval_shapes)
-    evaluation = std::max(evaluation, evaluation_bytes(dry.model(), Device::cpu, threads, rows).total());
-  m.kept_blocks = choose_kept_blocks(dry, shapes, threads, held);
-  const StepBytes step = largest_step(dry, threads, shapes, m.kept_blocks);
-  arena_bytes = std::max(
-      {static_cast<size_t>(step.total()), static_cast<size_t>(evaluation), optimizer_workspace(dry)});
-  m.activation_bytes = as_int(step.activation);
-  m.workspace_bytes = as_int(arena_bytes) - m.activation_bytes;
-  m.peak_bytes = held + as_int(arena_bytes);
+  const uint64_t evaluation = largest_evaluation(dry, threads, eval_shapes);
+  const size_t least_arena = std::max(static_cast<size_t>(evaluation), optimizer_workspace(dry));
+  int64_t held = 0;
+  const auto fit = [&] {
+    held = m.weights_bytes + m.adapter_bytes + m.optimizer_bytes - m.released_bytes + m.process_bytes;
+    m.kept_blocks = choose_kept_blocks(dry, shapes, threads, held);
+    const StepBytes step = largest_step(dry, threads, shapes, m.kept_blocks);
+    arena_bytes = std::max(static_cast<size_t>(step.total()), least_arena);
+    m.activation_bytes = as_int(step.activation);
+    m.workspace_bytes = as_int(arena_bytes) - m.activation_bytes;
+    m.peak_bytes = held + as_int(arena_bytes);
+  };
+  fit();
+  if (m.peak_bytes > m.limit_bytes && is_paged(config.optim)) {
+    request.optimizer->release_pages = true;
+    m.released_bytes = m.optimizer_bytes - as_int(dry.optimizer().piece_bytes());
+    fit();
+  }
   m.largest_rows = static_cast<int64_t>(shapes.front().size());
   for (const int32_t n : shapes.front()) m.largest_tokens += n;
   const double flops = measured_flops(threads, dry.compute(), files.spec());

@@ -115,7 +115,14 @@ void RunSetup::resolve() {
     config.max_length = positions;
   }
   request = load_request(config);
+  if (config.bf16_stochastic_round && config.compute_dtype != ComputeDtype::bfloat16)
+    throw Error(ErrorKind::usage,
+                "bf16_stochastic_round needs compute_dtype bfloat16, this machine's choice is float32",
+                "bf16_stochastic_round", "leave it out, or use --compute-dtype bfloat16");
   request.train = true;
+  request.optimizer =
+      OptimizerOptions{config.optim,        config.adam_beta1, config.adam_beta2, config.adam_epsilon,
+                       config.weight_decay, config.seed,       config.output,     false};
   base_fingerprint = files.fingerprint();
   config.recorded.clear();
   config.recorded[kFingerprintKey] = base_fingerprint;
@@ -129,10 +136,24 @@ void RunSetup::load_data() {
                        chat_template ? &*chat_template : nullptr, threads);
   facts.threads = threads.size();
   facts.data = facts_of(data.train, true, tokenizer ? &*tokenizer : nullptr);
+  check_cut();
   request.positions = data.train.longest;
   if (!data.eval) return;
   facts.eval_data = facts_of(*data.eval, false, nullptr);
   request.positions = std::max(request.positions, data.eval->longest);
+}
+
+/// Most of what the user wanted learned may lie beyond max_length: then the run is another than was meant.
+void RunSetup::check_cut() const {
+  const DataFacts& d = facts.data;
+  const auto all = static_cast<double>(d.tokens + d.tokens_cut);
+  const double share = static_cast<double>(d.tokens_cut) / all;
+  if (share <= config.max_cut_share) return;
+  throw Error(
+      ErrorKind::usage,
+      fmt::format("max_length {} cuts {:.0f} % of the data's tokens ({} of {} rows), max_cut_share is {}",
+                  config.max_length, 100 * share, d.rows_cut, d.rows, config.max_cut_share),
+      d.files.front(), "raise --max-length, or say --max-cut-share 1 if the rest is not wanted");
 }
 
 LoaderOptions RunSetup::loader_options(bool packing) const {
@@ -190,8 +211,9 @@ RunIdentity RunSetup::identity() const {
   RunIdentity id = {{"base_fingerprint", base_fingerprint}, {"data", data_fingerprint(data.train)}};
   for (const char* key : {"method", "base_format", "compute_dtype", "seed", "shuffle",
                           "per_device_train_batch_size", "gradient_accumulation_steps", "packing",
-                          "max_length", "optim", "lora_dropout", "neftune_noise_alpha"})
+                          "max_length", "bf16_stochastic_round", "lora_dropout", "neftune_noise_alpha"})
     id[key] = key_text(config, key);
+  id["optim"] = name_of(unpaged(config.optim));  // a run may go on paged, or no longer paged
   if (config.method != Method::full)
     for (const char* key : {"lora_r", "lora_alpha", "use_rslora", "use_dora", "loraplus_lr_ratio"})
       id[key] = key_text(config, key);

@@ -42,6 +42,7 @@ class RunSetup {
   void take_adapter_settings();
   void resolve();
   void load_data();
+  void check_cut() const;
   void count_steps();
   void plan();
   int64_t choose_kept_blocks(const LoadedModel& dry, const std::vector<std::vector<int32_t>>& shapes,

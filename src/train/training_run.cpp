@@ -4,17 +4,14 @@
 
 #include "core/error.h"
 #include "core/system_memory.h"
+#include "optim/gradient.h"
 #include "optim/loraplus.h"
-#include "optim/optimizer.h"
 #include "train/evaluate.h"
+#include "train/finite.h"
 
 namespace lorikeet {
 
 namespace {
-
-AdamWOptions adamw_options(const RunConfig& c) {
-  return {c.adam_beta1, c.adam_beta2, c.adam_epsilon, c.weight_decay};
-}
 
 /// The last evaluation that the log holds.
 std::optional<double> last_eval_loss(const RunState& state) {
@@ -47,6 +44,7 @@ TrainingRun::TrainingRun(RunSetup& setup, const TrainerEvents& events, const std
   state_.train_batch_size = config_.per_device_train_batch_size;
   state_.num_train_epochs = config_.num_train_epochs;
   if (!start.checkpoint.empty()) resume(start.checkpoint);
+  check_values();
   metrics_ = std::make_unique<MetricsFile>(config_.output, state_.global_step);
   if (config_.report_to == ReportTo::tensorboard)
     event_file_ = std::make_unique<EventFile>(config_.output + "/runs");
@@ -59,7 +57,7 @@ void TrainingRun::notice(const std::string& text) const {
 void TrainingRun::resume(const std::string& checkpoint) {
   check_identity(checkpoint, identity_);
   RunState old = read_checkpoint_state(checkpoint);
-  load_checkpoint_tensors(checkpoint, model_.trainable());
+  load_checkpoint_tensors(checkpoint, model_.trainable(), model_.optimizer());
   model_.trainable().update_compute(stream_);
   old.max_steps = total_;
   old.logging_steps = state_.logging_steps;
@@ -117,7 +115,7 @@ void TrainingRun::step() {
   norm_ = gradient_norm(store, stream_);
   check_finite(loss_, norm_);
   rate_ = schedule_.rate(t);
-  adamw_step(store, stream_, adamw_options(config_), rate_, clip_factor(norm_, config_.max_grad_norm), t);
+  model_.optimizer().step(stream_, rate_, clip_factor(norm_, config_.max_grad_norm), t);
 
   state_.global_step = t;
   state_.epoch = static_cast<double>(t) / static_cast<double>(per_epoch);
@@ -129,22 +127,51 @@ void TrainingRun::step() {
   window_tokens_ += batch_.tokens;
   step_seconds_ = std::chrono::duration<double>(Clock::now() - begin).count();
   window_seconds_ += step_seconds_;
+  all_step_seconds_ += step_seconds_;
   state_.seconds = seconds_before_ + session_seconds();
   if (events_.step) events_.step(report(step_seconds_));
+}
+
+std::string TrainingRun::last_good_state() const {
+  return last_checkpoint_.empty() ? "" : "; the last good state is " + last_checkpoint_;
 }
 
 void TrainingRun::check_finite(double loss, double norm) {
   if (std::isfinite(loss) && std::isfinite(norm)) return;
   const int64_t t = state_.global_step + 1;
-  const std::string tensor = first_non_finite_gradient(model_.trainable());
   const std::string what = !std::isfinite(loss) ? fmt::format("the loss of step {} is {}", t, loss)
                                                 : fmt::format("the gradient of step {} has norm {}", t, norm);
+  // The cause is looked for only now: a base weight that is no number makes the first loss none either.
+  if (const std::string weight = non_finite_weight(setup_.files); !weight.empty())
+    throw Error(ErrorKind::format, fmt::format("{}: the base holds {}", what, weight), setup_.files.path(),
+                "fetch or write the model again");
+  const std::string tensor = first_non_finite_gradient(model_.trainable());
+  throw Error(ErrorKind::format, what,
+              tensor.empty() ? fmt::format("rows from {} on", batch_.micro(0).row_ids[0] + 1)
+                             : fmt::format("gradient of {}", tensor),
+              fmt::format("lower learning_rate ({:g}), or use --compute-dtype float32{}",
+                          config_.learning_rate, last_good_state()));
+}
+
+/// What is trained goes nowhere else while it holds a value that is no number.
+void TrainingRun::check_values() const {
+  const std::string value = non_finite_value(model_.trainable());
+  if (value.empty()) return;
+  if (state_.global_step == resumed_at_)
+    throw Error(ErrorKind::format, fmt::format("what the run starts from holds {}", value),
+                resumed_at_ > 0 ? last_checkpoint_ : config_.adapter.value_or(config_.model),
+                "start from another file");
+  throw Error(ErrorKind::format, fmt::format("after step {} {}", state_.global_step, value), value,
+              fmt::format("lower learning_rate ({:g}){}", config_.learning_rate, last_good_state()));
+}
+
+void TrainingRun::check_files() const {
+  if (setup_.files.unchanged()) return;
   throw Error(
-      ErrorKind::format, what,
-      tensor.empty() ? fmt::format("rows from {} on", batch_.micro(0).row_ids[0] + 1)
-                     : fmt::format("gradient of {}", tensor),
-      fmt::format("lower learning_rate ({:g}), or use --compute-dtype float32{}", config_.learning_rate,
-                  last_checkpoint_.empty() ? "" : "; the last good state is " + last_checkpoint_));
+      ErrorKind::resource,
+      fmt::format("the model's files were changed during the run, by the end of step {}", state_.global_step),
+      setup_.files.path(),
+      "restore the model and resume with --resume-from-checkpoint auto" + last_good_state());
 }
 
 StepReport TrainingRun::report(double seconds) const {
@@ -165,6 +192,7 @@ StepReport TrainingRun::report(double seconds) const {
 }
 
 void TrainingRun::log() {
+  check_files();
   StepReport r = report(step_seconds_);
   r.loss = state_.window_loss / static_cast<double>(state_.window_steps);
   r.tokens_per_second = window_seconds_ > 0 ? static_cast<double>(window_tokens_) / window_seconds_ : 0;
@@ -244,13 +272,18 @@ void TrainingRun::note_best(double loss) {
 
 void TrainingRun::save() {
   if (saved_at_ == state_.global_step) return;
-  last_checkpoint_ = save_checkpoint(config_.output, state_, model_.trainable(), model_.adapter(), identity_);
+  check_files();
+  check_values();
+  last_checkpoint_ = save_checkpoint(config_.output, state_, model_.trainable(), model_.optimizer(),
+                                     model_.adapter(), identity_);
   saved_at_ = state_.global_step;
   prune_checkpoints(config_.output, config_.save_total_limit, state_.best_checkpoint);
   if (events_.saved) events_.saved(last_checkpoint_);
 }
 
 RunResult TrainingRun::finish() {
+  check_files();
+  check_values();
   if (config_.load_best_model_at_end && !state_.best_checkpoint.empty() &&
       state_.best_step != state_.global_step) {
     load_checkpoint_values(state_.best_checkpoint, model_.trainable());
@@ -269,6 +302,8 @@ RunResult TrainingRun::finish() {
   const double session = session_seconds();
   r.tokens_per_second =
       session > 0 ? static_cast<double>(state_.tokens_seen - tokens_at_start_) / session : 0;
+  if (all_step_seconds_ > 0)
+    r.step_tokens_per_second = static_cast<double>(state_.tokens_seen - tokens_at_start_) / all_step_seconds_;
   r.peak_bytes = static_cast<int64_t>(peak_resident_bytes());
   r.eval_loss = last_eval_loss(state_);
   r.best_eval_loss = state_.best_loss;

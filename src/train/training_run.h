@@ -27,6 +27,9 @@ class TrainingRun {
   void resume(const std::string& checkpoint);
   void step();
   void check_finite(double loss, double norm);
+  void check_values() const;
+  void check_files() const;
+  std::string last_good_state() const;
   StepReport report(double seconds) const;
   void log();
   void evaluate();
@@ -61,7 +64,7 @@ class TrainingRun {
   double seconds_before_ = 0;  ///< of earlier parts of the run
   int64_t resumed_at_ = 0;
   int64_t tokens_at_start_ = 0, window_tokens_ = 0;
-  double window_seconds_ = 0, step_seconds_ = 0;
+  double window_seconds_ = 0, step_seconds_ = 0, all_step_seconds_ = 0;
   int64_t step_tokens_ = 0;
   double loss_ = 0, norm_ = 0, rate_ = 0;
   double last_logged_loss_ = 0;

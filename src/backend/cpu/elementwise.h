@@ -32,7 +32,14 @@ LORIKEET_CPU_OP(DropoutOp, DropoutArgs);
 LORIKEET_CPU_OP(NoiseOp, NoiseArgs);
 LORIKEET_CPU_OP(SquareSumOp, SquareSumArgs);
 LORIKEET_CPU_OP(AdamWOp, AdamWArgs);
+LORIKEET_CPU_OP(AdamW8bitOp, AdamW8bitArgs);
+LORIKEET_CPU_OP(SgdOp, SgdArgs);
 
 #undef LORIKEET_CPU_OP
+
+/// The same updates in plain C++, equal bit for bit.
+Kernel<AdamWArgs> portable_adamw();
+Kernel<AdamW8bitArgs> portable_adamw_8bit();
+Kernel<SgdArgs> portable_sgd();
 
 }  // namespace lorikeet::cpu

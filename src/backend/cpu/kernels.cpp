@@ -138,7 +138,15 @@ std::span<const Kernel<CastArgs>> cpu_kernels() {
 }
 template <>
 std::span<const Kernel<AdamWArgs>> cpu_kernels() {
-  return simd_list<cpu::AdamWOp, AdamWArgs>(ref::kAdamW);
+  return simd_list<cpu::AdamWOp, AdamWArgs>(cpu::portable_adamw());
+}
+template <>
+std::span<const Kernel<AdamW8bitArgs>> cpu_kernels() {
+  return simd_list<cpu::AdamW8bitOp, AdamW8bitArgs>(cpu::portable_adamw_8bit());
+}
+template <>
+std::span<const Kernel<SgdArgs>> cpu_kernels() {
+  return simd_list<cpu::SgdOp, SgdArgs>(cpu::portable_sgd());
 }
 
 }  // namespace lorikeet

@@ -50,6 +50,5 @@ constexpr Kernel<Args> portable(const char* name) {
 
 constexpr Kernel<ZeroArgs> kZero{"portable", nullptr, nullptr, run_zero};
 constexpr Kernel<CastArgs> kCast{"portable", nullptr, nullptr, run_cast};
-constexpr Kernel<AdamWArgs> kAdamW{"portable", nullptr, nullptr, run_adamw};
 
 }  // namespace lorikeet::ref

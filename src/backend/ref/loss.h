@@ -75,28 +75,4 @@ void run(const SquareSumArgs& a, const KernelContext&) {
   write(a.sum, 0, 0, total);
 }
 
-/// torch.optim.AdamW (foreach=False), in its order of operations.
-inline void run_adamw(const AdamWArgs& a, const KernelContext& c) {
-  const double correction1 = 1 - std::pow(a.beta1, static_cast<double>(a.t));
-  const double correction2 = std::sqrt(1 - std::pow(a.beta2, static_cast<double>(a.t)));
-  const auto step_size = static_cast<float>(a.lr / correction1), root = static_cast<float>(correction2);
-  const auto decay = static_cast<float>(1 - a.lr * a.weight_decay), eps = static_cast<float>(a.eps);
-  const auto beta2 = static_cast<float>(a.beta2);
-  const auto one_minus1 = static_cast<float>(1 - a.beta1), one_minus2 = static_cast<float>(1 - a.beta2);
-  const auto scale = static_cast<float>(a.grad_scale);
-  c.threads.for_each(a.p.rows, [&](int64_t n, int) {
-    float* p = a.p.row<float>(n);
-    const float* g = a.g.row<float>(n);
-    float* m = a.m.row<float>(n);
-    float* v = a.v.row<float>(n);
-    for (int64_t k = 0; k < a.p.cols; ++k) {
-      const float grad = g[k] * scale;
-      p[k] *= decay;
-      m[k] += one_minus1 * (grad - m[k]);
-      v[k] = v[k] * beta2 + one_minus2 * grad * grad;
-      p[k] -= step_size * (m[k] / (std::sqrt(v[k]) / root + eps));
-    }
-  });
-}
-
 }  // namespace lorikeet::ref

@@ -18,9 +18,18 @@ template <>
 std::span<const Kernel<CastArgs>> reference_kernels() {
   return {&ref::kCast, 1};
 }
+// Training in double is a test of gradients only.
 template <>
 std::span<const Kernel<AdamWArgs>> reference_kernels() {
-  return {};  // training in double is a test of gradients only
+  return {};
+}
+template <>
+std::span<const Kernel<AdamW8bitArgs>> reference_kernels() {
+  return {};
+}
+template <>
+std::span<const Kernel<SgdArgs>> reference_kernels() {
+  return {};
 }
 
 template std::span<const Kernel<EmbeddingArgs>> reference_kernels();

@@ -50,5 +50,7 @@ template std::span<const Kernel<SquareSumArgs>> stub_kernels();
 template std::span<const Kernel<ZeroArgs>> stub_kernels();
 template std::span<const Kernel<CastArgs>> stub_kernels();
 template std::span<const Kernel<AdamWArgs>> stub_kernels();
+template std::span<const Kernel<AdamW8bitArgs>> stub_kernels();
+template std::span<const Kernel<SgdArgs>> stub_kernels();
 
 }  // namespace lorikeet

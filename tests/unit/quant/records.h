@@ -1,5 +1,5 @@
 #pragma once
-// Reads the .bin fixtures of tools/make_quant_fixtures.py.
+// Reads the .bin fixtures of tools/make_quant_fixtures.py and tools/make_optim_fixtures.py.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -13,8 +13,8 @@ namespace lorikeet::testing {
 
 class Records {
  public:
-  explicit Records(const std::string& name) {
-    std::ifstream in(std::string(LORIKEET_FIXTURES) + "/quant/" + name, std::ios::binary);
+  explicit Records(const std::string& name, const std::string& folder = "quant") {
+    std::ifstream in(std::string(LORIKEET_FIXTURES) + "/" + folder + "/" + name, std::ios::binary);
     const std::string s{std::istreambuf_iterator<char>(in), {}};
     for (size_t at = 0; at < s.size();) {
       uint32_t name_bytes;

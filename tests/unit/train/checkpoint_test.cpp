@@ -7,35 +7,41 @@ namespace {
 
 class CheckpointTest : public TempFolder {
  protected:
-  static void build(TrainableStore& store, ParameterKind kind) {
-    const size_t p = store.declare("p", kind, {16, 3}, 1);
-    store.declare_tensor({"model.layers.0.mlp.up_proj.lora_A.weight", p, 0, 2, 0, 3, {2, 3}});
-    store.allocate(true, false);
-  }
-  static void fill(TrainableStore& store, float start) {
-    const NamedTensor& t = store.tensors()[0];
-    for (const TensorView& whole :
-         {store.parameters()[0].value, store.parameters()[0].m, store.parameters()[0].v}) {
-      const TensorView v = whole.row_range(t.row, t.rows);
-      for (int64_t i = 0; i < t.rows; ++i)
-        for (int64_t k = 0; k < t.cols; ++k) v.row<float>(i)[k] = start += 0.1F;
+  /// A store with one tensor and its optimizer.
+  struct Trained {
+    explicit Trained(ParameterKind kind, Optim optim = Optim::adamw) {
+      const size_t p = store.declare("p", kind, {16, 300}, 1);
+      store.declare_tensor({"model.layers.0.mlp.up_proj.lora_A.weight", p, 0, 14, 0, 300, {14, 300}});
+      store.allocate(true, false);
+      OptimizerOptions options;
+      options.optim = optim;
+      optimizer = make_optimizer(store, options, false);
     }
-  }
-  static std::vector<float> all_of(const TrainableStore& store) {
-    std::vector<float> values;
-    for (const TensorView& v :
-         {store.parameters()[0].value, store.parameters()[0].m, store.parameters()[0].v})
-      values.insert(values.end(), v.as<float>(), v.as<float>() + v.count());
-    return values;
-  }
+    void fill(float start) {
+      const TensorView v = store.value_of(store.tensors()[0]);
+      for (int64_t i = 0; i < v.rows; ++i)
+        for (int64_t k = 0; k < v.cols; ++k) v.row<float>(i)[k] = start += 0.1F;
+      uint8_t byte = 1;
+      for (const StateTensor& t : optimizer->state())
+        for (size_t i = 0; i < t.bytes; ++i) optimizer->data(t)[i] = std::byte{byte++};
+    }
+    std::string all() const {
+      const TensorView v = store.parameters()[0].value;
+      std::string bytes(static_cast<const char*>(v.data), v.size_bytes());
+      for (const StateTensor& t : optimizer->state())
+        bytes.append(reinterpret_cast<const char*>(optimizer->data(t)), t.bytes);
+      return bytes;
+    }
+    TrainableStore store{DType::f32};
+    std::unique_ptr<Optimizer> optimizer;
+  };
   std::string save(int64_t step, float start = 1) {
     RunState state;
     state.global_step = step;
-    TrainableStore store(DType::f32);
-    build(store, ParameterKind::lora_a);
-    fill(store, start);
-    saved_ = all_of(store);
-    return save_checkpoint(folder_, state, store, AdapterConfig(), identity_);
+    Trained trained(ParameterKind::lora_a);
+    trained.fill(start);
+    saved_ = trained.all();
+    return save_checkpoint(folder_, state, trained.store, *trained.optimizer, AdapterConfig(), identity_);
   }
   std::string steps() const {
     std::string text;
@@ -49,26 +55,34 @@ class CheckpointTest : public TempFolder {
     std::ofstream(file, std::ios::binary) << content;
   }
   RunIdentity identity_ = {{"seed", "42"}};
-  std::vector<float> saved_;
+  std::string saved_;
 };
 
-TEST_F(CheckpointTest, AdaptersAndMomentsComeBackBitForBit) {
+TEST_F(CheckpointTest, AdaptersAndStateComeBackBitForBit) {
   const std::string path = save(5);
   EXPECT_EQ(path, folder_ + "/checkpoint-5");
   EXPECT_EQ(read_checkpoint_state(path).global_step, 5);
-  TrainableStore store(DType::f32);
-  build(store, ParameterKind::lora_a);
-  load_checkpoint_tensors(path, store);
-  EXPECT_EQ(all_of(store), saved_);
+  Trained again(ParameterKind::lora_a);
+  load_checkpoint_tensors(path, again.store, *again.optimizer);
+  EXPECT_EQ(again.all(), saved_);
 }
 
-TEST_F(CheckpointTest, FullWeightsComeBackBitForBit) {
-  TrainableStore store(DType::f32), again(DType::f32);
-  build(store, ParameterKind::base);
-  build(again, ParameterKind::base);
-  fill(store, 3);
-  load_checkpoint_tensors(save_checkpoint(folder_, {}, store, std::nullopt, identity_), again);
-  EXPECT_EQ(all_of(again), all_of(store));
+TEST_F(CheckpointTest, FullWeightsComeBackBitForBitWithEveryOptimizer) {
+  for (const Optim optim : {Optim::adamw, Optim::adamw_8bit, Optim::sgd}) {
+    Trained trained(ParameterKind::base, optim), again(ParameterKind::base, optim);
+    trained.fill(3);
+    load_checkpoint_tensors(
+        save_checkpoint(folder_, {}, trained.store, *trained.optimizer, std::nullopt, identity_), again.store,
+        *again.optimizer);
+    EXPECT_EQ(again.all(), trained.all());
+  }
+}
+
+TEST_F(CheckpointTest, TheStateOfAnotherOptimizerIsRefused) {
+  const std::string path = save(5);
+  Trained other(ParameterKind::lora_a, Optim::adamw_8bit);
+  expect_error([&] { load_checkpoint_tensors(path, other.store, *other.optimizer); }, ErrorKind::format,
+               {"m.model.layers.0", "of this run's shape"});
 }
 
 TEST_F(CheckpointTest, AFlippedBitInAnyFileIsFound) {
@@ -119,10 +133,9 @@ TEST_F(CheckpointTest, PruningKeepsTheNewestAndTheBest) {
 TEST_F(CheckpointTest, SavingTheSameStepAgainReplacesIt) {
   save(5, 1);
   const std::string path = save(5, 2);
-  TrainableStore store(DType::f32);
-  build(store, ParameterKind::lora_a);
-  load_checkpoint_tensors(path, store);
-  EXPECT_EQ(all_of(store), saved_);
+  Trained again(ParameterKind::lora_a);
+  load_checkpoint_tensors(path, again.store, *again.optimizer);
+  EXPECT_EQ(again.all(), saved_);
   EXPECT_EQ(steps(), "5 ");
 }
 

@@ -275,14 +275,16 @@ double square_sum(const float* g, int64_t n) {
   return s[0] + s[1];
 }
 
-/// One rounding per operation, in the order of torch.optim.AdamW: no fused multiply-adds, or paths would
-/// differ.
+/// One rounding per operation, in the order of torch.optim.AdamW (or of bitsandbytes' 8-bit AdamW, whose
+/// first moment is a sum and no interpolation): no fused multiply-adds, or paths would differ.
+template <bool kInterpolate>
 void adamw(const AdamW& o, float* p, const float* g, float* m, float* v, int64_t n) {
   for (int64_t i = 0; i < n; i += kW) {
     const int64_t k = n - i;
     const V::F grad = V::mul(floats(g + i, k), V::set(o.grad_scale));
-    const V::F m0 = floats(m + i, k);
-    const V::F m1 = V::add(m0, V::mul(V::set(o.one_minus_beta1), V::sub(grad, m0)));
+    const V::F m0 = floats(m + i, k), share = V::set(o.one_minus_beta1);
+    const V::F m1 = kInterpolate ? V::add(m0, V::mul(share, V::sub(grad, m0)))
+                                 : V::add(V::mul(m0, V::set(o.beta1)), V::mul(share, grad));
     const V::F v1 = V::add(V::mul(floats(v + i, k), V::set(o.beta2)),
                            V::mul(V::mul(V::set(o.one_minus_beta2), grad), grad));
     const V::F denominator = V::add(V::div(V::sqrt(v1), V::set(o.root)), V::set(o.eps));
@@ -291,6 +293,16 @@ void adamw(const AdamW& o, float* p, const float* g, float* m, float* v, int64_t
     store_floats(m + i, k, m1);
     store_floats(v + i, k, v1);
     store_floats(p + i, k, p1);
+  }
+}
+
+void sgd(const Sgd& o, float* p, const float* g, int64_t n) {
+  for (int64_t i = 0; i < n; i += kW) {
+    const int64_t k = n - i;
+    const V::F p0 = floats(p + i, k);
+    const V::F grad =
+        V::add(V::mul(floats(g + i, k), V::set(o.grad_scale)), V::mul(V::set(o.weight_decay), p0));
+    store_floats(p + i, k, V::sub(p0, V::mul(V::set(o.lr), grad)));
   }
 }
 
@@ -342,7 +354,7 @@ VectorOps vector_ops(decltype(VectorOps::finish) finish, decltype(VectorOps::tra
           exp_sum,
           cap_row,
           square_sum,
-          adamw,
+          {adamw<true>, adamw<false>, sgd},
           scale_row,
           uniform,
           drop_row,

@@ -150,7 +150,18 @@ struct TypedOps {
 
 /// The constants of one optimizer step, rounded to f32 once.
 struct AdamW {
-  float step_size, root, decay, eps, beta2, one_minus_beta1, one_minus_beta2, grad_scale;
+  float step_size, root, decay, eps, beta1, beta2, one_minus_beta1, one_minus_beta2, grad_scale;
+};
+struct Sgd {
+  float lr, weight_decay, grad_scale;
+};
+
+/// Updates of n consecutive parameters.
+struct UpdateOps {
+  void (*adamw)(const AdamW& o, float* p, const float* g, float* m, float* v, int64_t n);
+  /// bitsandbytes' order of operations.
+  void (*adamw_8bit)(const AdamW& o, float* p, const float* g, float* m, float* v, int64_t n);
+  void (*sgd)(const Sgd& o, float* p, const float* g, int64_t n);
 };
 
 struct VectorOps {
@@ -166,7 +177,7 @@ struct VectorOps {
   /// y = softcap * tanh(scale * z / softcap), or scale * z where softcap is 0; y may be z.
   void (*cap_row)(const float* z, int64_t n, float scale, float softcap, float* y);
   double (*square_sum)(const float* g, int64_t n);
-  void (*adamw)(const AdamW& o, float* p, const float* g, float* m, float* v, int64_t n);
+  UpdateOps update;
   void (*scale_row)(Element from, const char* x, float scale, bool accumulate, Element to, char* y,
                     int64_t n);
   /// Uniform numbers, 4 to a counter; out needs room for a whole vector of counters.
