@@ -94,7 +94,37 @@ class Conversation {
       throw Error(ErrorKind::format,
                   "the chat template's {% generation %} blocks wrote nothing for the assistant's messages");
     }
+    for (const TextSpan& span : full_.generation_spans) check_closed(span);
     return full_.generation_spans;
+  }
+
+  // A marked block that leaves out the token right behind it, the end of the turn, would teach a model that
+  // never stops.
+  void check_closed(const TextSpan& span) const {
+    for (size_t t = 0; t < encoding_.ids.size(); ++t) {
+      const TokenOffsets& o = encoding_.offsets[t];
+      if (o.begin < span.end || !tokenizer_.is_special(encoding_.ids[t])) continue;
+      const std::string_view between = std::string_view(full_.text).substr(span.end, o.begin - span.end);
+      const bool inside =
+          std::any_of(full_.generation_spans.begin(), full_.generation_spans.end(),
+                      [&](const TextSpan& s) { return o.begin >= s.begin && o.begin < s.end; });
+      if (inside || !trimmed(between).empty() || ends_with_special(span)) return;
+      throw Error(
+          ErrorKind::format,
+          fmt::format("the chat template's {{% generation %}} block ends before {} and holds no token "
+                      "that closes the turn, so the model would not learn to stop",
+                      full_.text.substr(o.begin, o.end - o.begin)),
+          {}, "in a chat_template of your own move {% endgeneration %} behind the end of turn");
+    }
+  }
+  bool ends_with_special(const TextSpan& span) const {
+    bool special = false;
+    for (size_t t = 0; t < encoding_.ids.size() && encoding_.offsets[t].begin < span.end; ++t) {
+      const TokenOffsets& o = encoding_.offsets[t];
+      const std::string_view text = std::string_view(full_.text).substr(o.begin, o.end - o.begin);
+      if (o.end > span.begin && !trimmed(text).empty()) special = tokenizer_.is_special(encoding_.ids[t]);
+    }
+    return special;
   }
 
   std::vector<TextSpan> derived() const {

@@ -18,7 +18,8 @@ struct MaskedConversation {
 ///
 /// The text is encoded without special tokens, since the template writes them itself; where the tokenizer
 /// wants BOS and the rendering has none, exactly one is put in front.
-/// Where the template marks {% generation %} blocks those are the targets. Otherwise the targets are found
+/// Where the template marks {% generation %} blocks those are the targets, unless they leave out the
+/// end-of-turn token. Otherwise the targets are found
 /// from the rendering itself: for each assistant message the text between the rendering of what comes
 /// before it (with the generation prompt) and of what comes up to it, verified to hold the message's
 /// content and the end-of-turn token that closes it.

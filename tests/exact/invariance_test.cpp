@@ -1,8 +1,10 @@
 // What may not change a run, and what may change it by rounding only.
 #include <cmath>
+#include <fstream>
 
 #include "exact/trainer_fixture.h"
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "peft/adapter_files.h"
 
 namespace lorikeet::testing {
@@ -275,6 +277,96 @@ TEST_F(Training, ALossThatIsNotFiniteNamesTheStepAndLeavesTheLastCheckpoint) {
   c.save_steps = 1;
   expect_error([&] { train(c); }, ErrorKind::format, {"of step", "learning_rate"});
   EXPECT_FALSE(std::filesystem::exists(path("out/adapter_model.safetensors")));
+}
+
+/// Overwrites the first element of a tensor of a safetensors file, f32 or bf16, by NaN.
+void put_nan(const std::string& path, const std::string& name) {
+  size_t at = 0;
+  {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    at = static_cast<size_t>(file.find(name)->data - file.file().data());
+  }
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(at));
+  file.write("\xc0\x7f\xc0\x7f", 4);
+}
+
+TEST_F(Training, ABaseWeightThatIsNoNumberIsNamed) {
+  std::filesystem::copy(fixture(""), path("model"), std::filesystem::copy_options::recursive);
+  put_nan(path("model/model.safetensors"), "model.layers.1.mlp.up_proj.weight");
+  RunConfig c = config("out");
+  c.model = path("model");
+  expect_error([&] { train(c); }, ErrorKind::format,
+               {"the loss of step 1 is nan", "model.layers.1.mlp.up_proj.weight [0,0] is nan"});
+}
+
+TEST_F(Training, AnAdapterThatHoldsNoNumberIsNotTrainedFurther) {
+  std::filesystem::copy(fixture("adapter_all"), path("adapter"));
+  const std::string name = "model.layers.0.self_attn.q_proj.lora_B.weight";
+  put_nan(path("adapter/adapter_model.safetensors"), "base_model.model." + name);
+  RunConfig c = config("out");
+  c.adapter = path("adapter");
+  c.lora_dropout = 0;
+  expect_error([&] { train(c); }, ErrorKind::format, {name, "holds nan"});
+}
+
+TEST_F(Training, AModelFileThatChangesDuringTheRunIsNoticedBeforeAnythingIsSaved) {
+  std::filesystem::copy(fixture(""), path("model"), std::filesystem::copy_options::recursive);
+  RunConfig c = config("out");
+  c.model = path("model");
+  TrainerEvents events;
+  events.step = [&](const StepReport& r) {
+    if (r.step == 4)
+      std::filesystem::last_write_time(path("model/model.safetensors"), std::filesystem::file_time_type());
+  };
+  expect_error([&] { Trainer(c).run(events); }, ErrorKind::resource,
+               {"changed during the run", path("model")});
+  EXPECT_FALSE(std::filesystem::exists(path("out/checkpoint-5")));
+}
+
+TEST_F(Training, PagedStateLeavesMemoryWhereTheLimitIsLowAndChangesNoBit) {
+  RunConfig plain = config("plain"), paged = config("paged");
+  for (RunConfig* c : {&plain, &paged}) {
+    c->lora_r = 1024;  // 12 MB of moments
+    c->max_steps = 3;
+    c->warmup_steps = 1;
+  }
+  paged.optim = Optim::paged_adamw_32bit;
+  const MemoryPlan all = Trainer(RunConfig(paged)).facts().memory;
+  EXPECT_EQ(all.released_bytes, 0);
+  paged.memory_limit = static_cast<uint64_t>(all.peak_bytes - all.optimizer_bytes / 2);
+  const MemoryPlan little = Trainer(RunConfig(paged)).facts().memory;
+  EXPECT_EQ(little.optimizer_bytes, all.optimizer_bytes);
+  EXPECT_GT(little.released_bytes, all.optimizer_bytes / 2);
+  EXPECT_LE(little.peak_bytes, little.limit_bytes);
+  train(plain);
+  train(paged);
+  EXPECT_EQ(adapter("paged"), adapter("plain"));
+}
+
+TEST_F(Training, EightBitStateTakesAQuarterOfTheRoom) {
+  RunConfig c = config("out");
+  c.lora_r = 1024;  // no tensor has fewer than 4,096 elements
+  const int64_t whole = Trainer(RunConfig(c)).facts().memory.optimizer_bytes;
+  c.optim = Optim::adamw_8bit;
+  const int64_t eighth = Trainer(RunConfig(c)).facts().memory.optimizer_bytes;
+  EXPECT_NEAR(static_cast<double>(eighth) / static_cast<double>(whole), 0.25 * (1 + 4.0 / 256), 0.01);
+  c.optim = Optim::sgd;
+  EXPECT_EQ(Trainer(RunConfig(c)).facts().memory.optimizer_bytes, 0);
+}
+
+TEST_F(Training, Bf16WeightsWithoutMastersTakeFourBytesLess) {
+  RunConfig c = config("out");
+  c.method = Method::full;
+  c.lora_dropout = 0;
+  c.compute_dtype = ComputeDtype::bfloat16;
+  const Trainer masters{RunConfig(c)};
+  c.bf16_stochastic_round = true;
+  const Trainer rounded{RunConfig(c)};
+  const int64_t saved = masters.facts().memory.adapter_bytes - rounded.facts().memory.adapter_bytes;
+  // Norm weights stay f32.
+  EXPECT_NEAR(static_cast<double>(saved), 4.0 * static_cast<double>(masters.facts().trainable),
+              0.03 * 4 * static_cast<double>(masters.facts().trainable));
 }
 
 TEST_F(Training, StartingFromAnAdapterTakesItsSettings) {

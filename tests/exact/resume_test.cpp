@@ -80,6 +80,43 @@ TEST_F(Resume, TenStepsEqualFiveAndFiveFromAPartOfTheBase) {
   });
 }
 
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithEveryOptimizer) {
+  for (const Optim optim :
+       {Optim::adamw_8bit, Optim::paged_adamw_32bit, Optim::paged_adamw_8bit, Optim::sgd}) {
+    SCOPED_TRACE(name_of(optim));
+    for (const char* output : {"whole", "resumed"}) std::filesystem::remove_all(path(output));
+    expect_same_after_five([&](RunConfig& c) {
+      c.optim = optim;
+      c.lora_r = 128;  // tensors of more than 4,096 elements
+      c.weight_decay = 0.1;
+    });
+  }
+}
+
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithStochasticRounding) {
+  for (const Optim optim : {Optim::adamw, Optim::adamw_8bit, Optim::sgd}) {
+    SCOPED_TRACE(name_of(optim));
+    for (const char* output : {"whole", "resumed"}) std::filesystem::remove_all(path(output));
+    expect_same_after_five([&](RunConfig& c) {
+      c.method = Method::full;
+      c.compute_dtype = ComputeDtype::bfloat16;
+      c.bf16_stochastic_round = true;
+      c.lora_dropout = 0;
+      c.optim = optim;
+    });
+  }
+}
+
+TEST_F(Resume, APagedRunGoesOnFromAnUnpagedOneAndBack) {
+  train(config("whole"));
+  copy_checkpoint("whole", "paged", 5);
+  RunConfig c = config("paged");
+  c.optim = Optim::paged_adamw_32bit;
+  c.resume_from_checkpoint = "auto";
+  train(c);
+  EXPECT_EQ(adapter("paged"), adapter("whole"));
+}
+
 TEST_F(Resume, TenStepsEqualFiveAndFiveWithPacking) {
   expect_same_after_five([](RunConfig& c) {
     c.packing = true;
@@ -142,6 +179,16 @@ TEST_F(Resume, AutoPassesOverADamagedCheckpoint) {
   c.resume_from_checkpoint = "auto";
   EXPECT_EQ(train(c).size(), 5U);
   EXPECT_EQ(adapter("resumed"), adapter("whole"));
+}
+
+TEST_F(Resume, AutoDoesNotStartAnewOverDamagedCheckpoints) {
+  train(config("whole"));
+  copy_checkpoint("whole", "resumed", 5);
+  std::ofstream(path("resumed") + "/checkpoint-5/adapter_model.safetensors", std::ios::app) << "x";
+  RunConfig c = config("resumed");
+  c.resume_from_checkpoint = "auto";
+  expect_error([&] { train(c); }, ErrorKind::format,
+               {"all 1 checkpoints", "adapter_model.safetensors", "--overwrite"});
 }
 
 TEST_F(Resume, ACheckpointOfAnotherRunIsRefused) {

@@ -151,6 +151,16 @@ TEST(AssistantMask, RefusesAMarkedTemplateThatMarksNothing) {
       HasSubstr("wrote nothing"));
 }
 
+TEST(AssistantMask, RefusesAMarkedTemplateThatLeavesOutTheEndOfTheTurn) {
+  const std::string head = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}";
+  const std::string tail = "{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}";
+  const char* messages = R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])";
+  EXPECT_THAT(refusal(head + "{% generation %}{{ m.content }}{% endgeneration %}<|im_end|>" + tail, messages),
+              HasSubstr("ends before <|im_end|>"));
+  EXPECT_THAT(targets(head + "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}" + tail, messages),
+              ElementsAre("a<|im_end|>"));
+}
+
 class BosTokenizer : public testing::Test {
  protected:
   // Encoding with special tokens puts <|im_start|> in front.
