@@ -52,6 +52,7 @@ int run_finetune(const std::vector<std::string>& arguments);
 int run_generate(const std::vector<std::string>& arguments);
 int run_chat(const std::vector<std::string>& arguments);
 int run_eval(const std::vector<std::string>& arguments);
+int run_compare(const std::vector<std::string>& arguments);
 int run_plan(const std::vector<std::string>& arguments);
 int run_merge(const std::vector<std::string>& arguments);
 int run_inspect(const std::vector<std::string>& arguments);

@@ -12,25 +12,6 @@
 #include "lorikeet/trainer.h"
 
 namespace lorikeet::cli {
-namespace {
-
-std::string eval_line(const EvalReport& r) {
-  return fmt::format("eval at step {}  loss {}  perplexity {:.4g}  token accuracy {:.1f} %  {} rows in {}",
-                     r.step, as_loss(r.loss), r.perplexity, 100 * r.token_accuracy, with_commas(r.examples),
-                     as_duration(r.seconds));
-}
-
-TrainerEvents events_for(Progress& progress) {
-  TrainerEvents events;
-  events.step = [&](const StepReport& report) { progress.step(report); };
-  events.logged = [&](const StepReport& report) { progress.logged(report); };
-  events.evaluated = [&](const EvalReport& report) { progress.line(eval_line(report)); };
-  events.saved = [&](const std::string& folder) { progress.line("saved " + folder); };
-  events.notice = [&](const std::string& text) { progress.line(text); };
-  return events;
-}
-
-}  // namespace
 
 int run_finetune(const std::vector<std::string>& arguments) {
   CommandLine line("finetune", "finetune --model M --data F --output DIR [options]",

@@ -20,7 +20,7 @@ constexpr std::array kCommands{
     Command{"generate", "complete prompts or conversations", run_generate},
     Command{"chat", "converse in the terminal", run_chat},
     Command{"eval", "loss, perplexity, token accuracy and exact match on a data set", run_eval},
-    Command{"compare", "train with several methods and compare them", nullptr},
+    Command{"compare", "train with several methods and compare them", run_compare},
     Command{"plan", "say what a run will need before it starts", run_plan},
     Command{"merge", "merge an adapter into its base, or convert a model", run_merge},
     Command{"quantize", "write a 4-bit checkpoint", nullptr},

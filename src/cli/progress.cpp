@@ -38,6 +38,12 @@ bool speaks_unicode() {
   return false;
 }
 
+std::string eval_line(const EvalReport& r) {
+  return fmt::format("eval at step {}  loss {}  perplexity {:.4g}  token accuracy {:.1f} %  {} rows in {}",
+                     r.step, as_loss(r.loss), r.perplexity, 100 * r.token_accuracy, with_commas(r.examples),
+                     as_duration(r.seconds));
+}
+
 }  // namespace
 
 std::string progress_line(const StepReport& r) {
@@ -105,6 +111,16 @@ void Progress::line(const std::string& text) {
 void Progress::finish() {
   if (drawn_) note("\n");
   drawn_ = false;
+}
+
+TrainerEvents events_for(Progress& progress) {
+  TrainerEvents events;
+  events.step = [&](const StepReport& report) { progress.step(report); };
+  events.logged = [&](const StepReport& report) { progress.logged(report); };
+  events.evaluated = [&](const EvalReport& report) { progress.line(eval_line(report)); };
+  events.saved = [&](const std::string& folder) { progress.line("saved " + folder); };
+  events.notice = [&](const std::string& text) { progress.line(text); };
+  return events;
 }
 
 }  // namespace lorikeet::cli

@@ -27,6 +27,9 @@ class Progress {
   std::chrono::steady_clock::time_point last_{};
 };
 
+/// Shows all that a run reports; `progress` must outlive the run.
+TrainerEvents events_for(Progress& progress);
+
 /// "step 120/375  loss 0.412  grad 0.83  lr 1.71e-4  1,066 tok/s  0.60 GiB  1:38 left"
 std::string progress_line(const StepReport& report);
 /// The same with a bar, in exactly `width` columns or fewer.
