@@ -95,7 +95,10 @@ Tape::HalfBlock::HalfBlock(Tape& t)
 Tape::HalfBlock::~HalfBlock() {
   t_.arena().rewind_top(top_);
   t_.expire(first_);
-  if (t_.recording_) t_.push(Kind::close, first_);
+  if (!t_.recording_) return;
+  Step& s = t_.steps_[t_.n_steps_++];  // push() leaves this place free, since a destructor must not throw
+  s.kind = Kind::close;
+  s.first_node = first_;
 }
 
 Var Tape::add_node(TensorView v, bool needs_grad, const char* name) {
@@ -111,8 +114,7 @@ Var Tape::add_node(TensorView v, bool needs_grad, const char* name) {
 }
 
 Tape::Step& Tape::push(Kind kind, int first) {
-  // One place stays free for a close, so that a destructor never throws.
-  if (n_steps_ + (kind != Kind::close) >= steps_.size()) misuse("record pool is full", "step");
+  if (n_steps_ + 1 >= steps_.size()) misuse("record pool is full", "step");
   Step& s = steps_[n_steps_++];
   s.kind = kind;
   s.first_node = first;

@@ -9,8 +9,9 @@ class Resume : public TrainerTest {
  protected:
   /// The reports of a run, without what depends on the clock.
   std::string reports(const std::string& output) const {
+    const Json state = read_json_file(path(output) + "/trainer_state.json");
     std::string text;
-    for (const Json& entry : read_json_file(path(output) + "/trainer_state.json")["log_history"])
+    for (const Json& entry : state["log_history"])
       if (entry.contains("loss")) text += to_text(entry) + "\n";
     return text;
   }
