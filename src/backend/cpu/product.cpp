@@ -193,9 +193,9 @@ int64_t row_splits(int64_t rows, int64_t panels, int threads) {
   int64_t best = 1;
   double best_time = 0;
   for (int64_t splits = 1; splits <= 16 && (splits == 1 || rows / splits >= 24); ++splits) {
-    const double item = static_cast<double>((rows + splits - 1) / splits) + kPackRows;
+    const int64_t item_rows = (rows + splits - 1) / splits, items = (panels * splits + threads - 1) / threads;
     // Half an item more: the threads do not run equally fast, so the last item ends late.
-    const double time = item * (static_cast<double>((panels * splits + threads - 1) / threads) + 0.5);
+    const double time = (static_cast<double>(item_rows) + kPackRows) * (static_cast<double>(items) + 0.5);
     if (splits == 1 || time < best_time) {
       best = splits;
       best_time = time;
