@@ -196,9 +196,7 @@ template <class T>
 KeyValue to_value(const T& field) {
   if constexpr (std::is_enum_v<T>)
     return choice_name(choices_of<T>(), static_cast<int>(field));
-  else if constexpr (std::is_same_v<T, bool>)
-    return field;
-  else if constexpr (std::is_integral_v<T>)
+  else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
     return static_cast<int64_t>(field);
   else if constexpr (std::is_same_v<T, Modules>)
     return std::visit([](const auto& v) -> KeyValue { return v; }, field);
