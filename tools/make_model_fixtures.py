@@ -28,6 +28,7 @@ import hf_dump
 from model_fixtures.families import FAMILIES
 from model_fixtures.gguf_families import GGUF_FAMILIES, make_gguf_family
 from model_fixtures.gguf_model import GGUF_MODELS, make_gguf
+from model_fixtures.packed_model import PACKED_MODELS, make_packed
 from model_fixtures.tokenizer import save_tokenizer
 from model_fixtures.training import RECIPE, train
 
@@ -100,9 +101,9 @@ def make_model(folder, entry, seed):
         legacy_config(folder)
 
 
-def make_adapter(model_folder, folder, fields, seed):
+def random_adapter(base, folder, fields, seed):
+    """A PEFT model over `base` with random factors, saved to `folder`."""
     torch.manual_seed(seed)
-    base = hf_dump.load_model(model_folder)
     model = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **fields))
     for name, p in model.named_parameters():
         if p.requires_grad:
@@ -116,9 +117,10 @@ def make_adapter(model_folder, folder, fields, seed):
     path = os.path.join(folder, "adapter_config.json")
     with open(path) as f:
         config = json.load(f)
-    config["base_model_name_or_path"] = os.path.basename(model_folder)
+    config["base_model_name_or_path"] = os.path.basename(os.path.dirname(folder))
     config["target_modules"] = sorted(config["target_modules"]) if isinstance(config["target_modules"], list) else config["target_modules"]
     write_json(path, config)
+    return model
 
 
 def start_adapter(folder, name, fields):
@@ -202,7 +204,7 @@ def make_folder(name, entry):
     record.dump("expected_base", gradients=False, hidden_states=True)
     for i, (adapter, fields) in enumerate(entry["adapters"].items()):
         path = "adapter_" + adapter
-        make_adapter(folder, os.path.join(folder, path), fields, seed + 10 + i)
+        random_adapter(hf_dump.load_model(folder), os.path.join(folder, path), fields, seed + 10 + i)
         record.dump("expected_" + adapter, path)
     first = "adapter_" + next(iter(entry["adapters"]))
     record.training("lora", first)
@@ -231,12 +233,14 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     transformers.logging.set_verbosity_error()
-    there = [name for name in [*FAMILIES, *GGUF_MODELS, *GGUF_FAMILIES] if os.path.isdir(os.path.join(MODELS, name))]
+    there = [name for name in [*FAMILIES, *GGUF_MODELS, *GGUF_FAMILIES, *PACKED_MODELS] if os.path.isdir(os.path.join(MODELS, name))]
     wanted = sys.argv[1:] or there
     for folder_name in wanted:
         if folder_name in FAMILIES:
             make_folder(folder_name, FAMILIES[folder_name])
         elif folder_name in GGUF_FAMILIES:
             make_gguf_family(MODELS, folder_name)
+        elif folder_name in PACKED_MODELS:
+            make_packed(MODELS, folder_name)
         else:
             make_gguf(MODELS, folder_name)

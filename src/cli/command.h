@@ -55,6 +55,7 @@ int run_eval(const std::vector<std::string>& arguments);
 int run_compare(const std::vector<std::string>& arguments);
 int run_plan(const std::vector<std::string>& arguments);
 int run_merge(const std::vector<std::string>& arguments);
+int run_quantize(const std::vector<std::string>& arguments);
 int run_inspect(const std::vector<std::string>& arguments);
 int run_tokenize(const std::vector<std::string>& arguments);
 int run_template(const std::vector<std::string>& arguments);

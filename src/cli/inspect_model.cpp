@@ -4,28 +4,36 @@
 
 #include "cli/command.h"
 #include "cli/inspect_commands.h"
+#include "cli/layer_error_text.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
 #include "cli/text_format.h"
 #include "core/error.h"
 #include "model/files.h"
 #include "quant/format.h"
+#include "train/loaded_model.h"
 
 namespace lorikeet::cli {
 namespace {
 
 struct InspectModelOptions {
   bool error = false;
+  std::optional<std::string> reference;
 };
 
 std::span<const Key<InspectModelOptions>> table() {
-  static const std::array rows{
-      key<&InspectModelOptions::error>("error", "inspect", "quantization error of each layer").not_yet()};
+  static const std::array rows{key<&InspectModelOptions::error>(
+                                   "error", "inspect",
+                                   "error of each linear layer: of a dense model, what quantizing it by the "
+                                   "bnb_4bit keys would cost; of a quantized one, against --reference"),
+                               key<&InspectModelOptions::reference>(
+                                   "reference", "inspect", "the model that was quantized, for --error")
+                                   .path()};
   return rows;
 }
 
 std::string format_name(const SourceTensor& t) {
-  return t.format == WeightFormat::dense ? name_of(t.dtype) : format_info(t.format).name;
+  return t.stored.format == WeightFormat::dense ? name_of(t.stored.dtype) : format_info(t.stored.format).name;
 }
 
 double bits_per_weight(int64_t bytes, int64_t elements) {
@@ -60,11 +68,16 @@ std::vector<std::pair<std::string, Group>> groups_of(const ModelFiles& files) {
     group.count += 1;
     group.rows = t.expected.rows;
     group.cols = t.expected.cols;
-    group.bytes += static_cast<int64_t>(t.bytes);
+    group.bytes += static_cast<int64_t>(t.bytes());
     group.elements += t.expected.rows * t.expected.cols;
     group.formats[format_name(t)] += 1;
   }
   return groups;
+}
+
+Json as_json(const Quantization& q) {
+  if (q.method.empty()) return nullptr;
+  return Json{{"method", q.method}, {"traits", q.traits}, {"notes", q.notes}};
 }
 
 Json as_json(const ModelFiles& files) {
@@ -76,9 +89,9 @@ Json as_json(const ModelFiles& files) {
          {"shape", t.expected.role == TensorRole::vector ? Json{t.expected.cols}
                                                          : Json{t.expected.rows, t.expected.cols}},
          {"format", format_name(t)},
-         {"bytes", t.bytes},
+         {"bytes", t.bytes()},
          {"bits_per_weight",
-          bits_per_weight(static_cast<int64_t>(t.bytes), t.expected.rows * t.expected.cols)}});
+          bits_per_weight(static_cast<int64_t>(t.bytes()), t.expected.rows * t.expected.cols)}});
   return Json{{"path", files.path()},
               {"name", files.name()},
               {"architecture", s.architecture},
@@ -94,6 +107,7 @@ Json as_json(const ModelFiles& files) {
               {"max_position_embeddings", s.max_position_embeddings},
               {"tie_word_embeddings", s.tie_word_embeddings},
               {"quantized", files.quantized()},
+              {"quantization", as_json(files.quantization())},
               {"bytes", files.mapped_bytes()},
               {"eos_token_ids", files.eos_token_ids()},
               {"fingerprint", files.fingerprint()},
@@ -106,7 +120,7 @@ void print(const ModelFiles& files) {
   int64_t linear_bytes = 0, linear_elements = 0;
   for (const SourceTensor& t : files.tensors()) {
     if (t.expected.role != TensorRole::linear) continue;
-    linear_bytes += static_cast<int64_t>(t.bytes);
+    linear_bytes += static_cast<int64_t>(t.bytes());
     linear_elements += t.expected.rows * t.expected.cols;
   }
   out().line(fmt::format("model        {} · {} · {}", printable(files.name()), s.architecture,
@@ -122,6 +136,10 @@ void print(const ModelFiles& files) {
   out().line(fmt::format("linear       {:.2f} bits a weight in the file{}",
                          bits_per_weight(linear_bytes, linear_elements),
                          files.quantized() ? " (quantized)" : ""));
+  if (const Quantization& q = files.quantization(); !q.method.empty()) {
+    out().line(fmt::format("quantized    {} · {}", q.method, fmt::join(q.traits, " · ")));
+    for (const std::string& text : q.notes) out().line("note         " + printable(text));
+  }
   std::string eos;
   for (const int32_t id : files.eos_token_ids()) eos += fmt::format("{}{}", eos.empty() ? "" : ", ", id);
   out().line(fmt::format("ends with    {}", eos.empty() ? "no token" : "token " + eos));
@@ -141,23 +159,45 @@ void print(const ModelFiles& files) {
   for (const std::string& name : files.unexpected()) out().line("unused       " + printable(name));
 }
 
+std::vector<LayerError> layer_errors(const ModelFiles& files, const RunConfig& config,
+                                     const InspectModelOptions& own) {
+  ThreadPool threads(static_cast<int>(config.threads.value_or(ThreadPool::available_cpus())));
+  if (own.reference) return errors_against(files, ModelFiles::open(*own.reference), threads);
+  if (files.quantized())
+    throw Error(ErrorKind::usage,
+                "the error of a quantized model is known only against the model it came from", files.path(),
+                "say --reference <the original folder or file>");
+  return errors_if_quantized(files, load_request(config).bnb, threads);
+}
+
 }  // namespace
 
 int run_inspect_model(const std::vector<std::string>& arguments) {
-  CommandLine line("inspect model", "inspect model --model M [--json]",
-                   "Shows what a model is and how its tensors are stored.");
+  CommandLine line("inspect model", "inspect model --model M [--error] [--json]",
+                   "Shows what a model is and how its tensors are stored, and with --error what quantization "
+                   "costs in each layer.");
   RunConfig config;
   InspectModelOptions own;
-  line.options.add_run_keys(config, {"model"});
+  line.options.add_run_keys(
+      config, {"model", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_blocksize", "threads"});
   line.options.add(own, table());
   if (!line.read(arguments)) return 0;
   line.expect_positionals(0, 0, "");
   require(config.model, "--model", "inspect model");
   const ModelFiles files = ModelFiles::open(config.model);
-  if (line.common.json)
-    out().json(as_json(files));
-  else
-    print(files);
+  std::vector<LayerError> layers;
+  if (own.error) layers = layer_errors(files, config, own);
+  if (line.common.json) {
+    Json json = as_json(files);
+    if (own.error) json["error"] = layer_errors_json(layers);
+    out().json(json);
+    return 0;
+  }
+  print(files);
+  if (own.error) {
+    out().line("");
+    print_layer_errors(layers);
+  }
   return 0;
 }
 

@@ -23,7 +23,7 @@ constexpr std::array kCommands{
     Command{"compare", "train with several methods and compare them", run_compare},
     Command{"plan", "say what a run will need before it starts", run_plan},
     Command{"merge", "merge an adapter into its base, or convert a model", run_merge},
-    Command{"quantize", "write a 4-bit checkpoint", nullptr},
+    Command{"quantize", "write a 4-bit checkpoint", run_quantize},
     Command{"inspect", "show a model, an adapter or how data is tokenized", run_inspect},
     Command{"tokenize", "the tokenizer by itself", run_tokenize},
     Command{"template", "the chat template by itself", run_template},

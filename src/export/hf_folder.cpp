@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "export/hf_tokenizer.h"
-#include "io/safetensors_writer.h"
 
 namespace lorikeet {
 
@@ -65,42 +64,6 @@ void read_part(const ExpectedTensor& t, int64_t first, int64_t n, const RowReade
   });
 }
 
-void write_tensor(const ExpectedTensor& t, DType dtype, const RowReader& rows, ThreadPool& threads,
-                  ShardedSafetensorsWriter& writer) {
-  const int64_t count = t.transposed ? t.cols : t.rows, width = t.transposed ? t.rows : t.cols;
-  const int64_t step = std::min(count, std::max<int64_t>(1, kPartElements / width));
-  const size_t row_bytes = static_cast<size_t>(width) * size_of(dtype);
-  std::vector<std::byte> part(static_cast<size_t>(step) * row_bytes);
-  std::vector<float> wide(static_cast<size_t>(step * width));
-  for (int64_t first = 0; first < count; first += step) {
-    const int64_t n = std::min(step, count - first);
-    read_part(t, first, n, rows, threads, wide);
-    threads.for_each(n, [&](int64_t i, int) {
-      round_row(t, first + i, wide.data() + i * width, width, dtype,
-                part.data() + static_cast<size_t>(i) * row_bytes);
-    });
-    writer.write(t.name, std::span<const std::byte>(part.data(), static_cast<size_t>(n) * row_bytes));
-  }
-}
-
-uint64_t write_weights(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows,
-                       ThreadPool& threads) {
-  std::vector<SafetensorsEntry> entries;
-  uint64_t bytes = 0;
-  for (const SourceTensor& s : like.tensors()) {
-    const ExpectedTensor& t = s.expected;
-    entries.push_back({t.name, to_safetensors_type(dtype), t.shape()});
-    bytes += bytes_of(entries.back());
-  }
-  ShardedSafetensorsWriter writer(folder, entries);
-  for (const SourceTensor& s : like.tensors()) {
-    write_tensor(s.expected, dtype, rows, threads, writer);
-    like.release(s);  // pages of the mapped source count as resident
-  }
-  writer.commit();
-  return bytes;
-}
-
 void copy_side_files(const std::string& from, const std::string& to) {
   std::error_code ignored;
   for (const char* name : kSideFiles) {
@@ -121,17 +84,59 @@ Json dense_config(const Json& config, DType dtype) {
   return c;
 }
 
-uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows,
-                        ThreadPool& threads) {
+std::vector<SafetensorsEntry> DenseTensorWriter::entries(const SourceTensor& s) const {
+  return {{s.expected.name, to_safetensors_type(dtype_), s.expected.shape()}};
+}
+
+void DenseTensorWriter::write(const SourceTensor& s, ShardedSafetensorsWriter& file) {
+  const ExpectedTensor& t = s.expected;
+  const int64_t count = t.transposed ? t.cols : t.rows, width = t.transposed ? t.rows : t.cols;
+  const int64_t step = std::min(count, std::max<int64_t>(1, kPartElements / width));
+  const size_t row_bytes = static_cast<size_t>(width) * size_of(dtype_);
+  std::vector<std::byte> part(static_cast<size_t>(step) * row_bytes);
+  std::vector<float> wide(static_cast<size_t>(step * width));
+  for (int64_t first = 0; first < count; first += step) {
+    const int64_t n = std::min(step, count - first);
+    read_part(t, first, n, rows_, threads_, wide);
+    threads_.for_each(n, [&](int64_t i, int) {
+      round_row(t, first + i, wide.data() + i * width, width, dtype_,
+                part.data() + static_cast<size_t>(i) * row_bytes);
+    });
+    file.write(t.name, std::span<const std::byte>(part.data(), static_cast<size_t>(n) * row_bytes));
+  }
+}
+
+uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, const Json& config,
+                        TensorWriter& tensors) {
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
-  write_file_atomic(in("config.json"), to_text(dense_config(like.config().json(), dtype), 2) + "\n");
+  write_file_atomic(in("config.json"), to_text(config, 2) + "\n");
   if (!like.generation_config().empty())
     write_file_atomic(in("generation_config.json"), to_text(like.generation_config(), 2) + "\n");
   if (like.is_gguf())
     write_hf_tokenizer(folder, like);
   else
     copy_side_files(like.path(), folder);
-  return write_weights(folder, like, dtype, rows, threads);
+
+  std::vector<SafetensorsEntry> entries;
+  uint64_t bytes = 0;
+  for (const SourceTensor& t : like.tensors())
+    for (SafetensorsEntry& e : tensors.entries(t)) {
+      bytes += bytes_of(e);
+      entries.push_back(std::move(e));
+    }
+  ShardedSafetensorsWriter writer(folder, entries);
+  for (const SourceTensor& t : like.tensors()) {
+    tensors.write(t, writer);
+    like.release(t);  // pages of the mapped source count as resident
+  }
+  writer.commit();
+  return bytes;
+}
+
+uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows,
+                        ThreadPool& threads) {
+  DenseTensorWriter tensors(dtype, rows, threads);
+  return write_hf_model(folder, like, dense_config(like.config().json(), dtype), tensors);
 }
 
 }  // namespace lorikeet

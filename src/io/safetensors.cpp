@@ -188,6 +188,15 @@ const SafetensorsTensor& SafetensorsSet::at(std::string_view name) const {
   throw Error(ErrorKind::format, fmt::format("the tensor '{}' is missing", name), path_);
 }
 
+std::span<const SafetensorsTensor> SafetensorsSet::with_prefix(std::string_view prefix) const {
+  const auto first =
+      std::lower_bound(tensors_.begin(), tensors_.end(), prefix,
+                       [](const SafetensorsTensor& t, std::string_view p) { return t.name < p; });
+  const auto last = std::find_if(first, tensors_.end(),
+                                 [&](const SafetensorsTensor& t) { return !t.name.starts_with(prefix); });
+  return {first, last};
+}
+
 bool SafetensorsSet::unchanged() const {
   return std::all_of(files_.begin(), files_.end(), [](const auto& f) { return f.file().unchanged(); });
 }

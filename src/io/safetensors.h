@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -61,6 +62,8 @@ class SafetensorsSet {
 
   const std::vector<SafetensorsTensor>& tensors() const { return tensors_; }  ///< sorted by name
   const SafetensorsTensor* find(std::string_view name) const;
+  /// The tensors whose names begin with `prefix`.
+  std::span<const SafetensorsTensor> with_prefix(std::string_view prefix) const;
   /// As find, but throws Error(format) that names the folder and the tensor.
   const SafetensorsTensor& at(std::string_view name) const;
   const std::vector<SafetensorsFile>& files() const { return files_; }

@@ -4,58 +4,12 @@
 #include <memory>
 #include <set>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include "core/error.h"
+#include "lora/path_pattern.h"
 
 namespace lorikeet {
 
 namespace {
-
-/// A compiled expression that must match a whole path. Match time is bounded, whatever the expression.
-class WholeMatch {
- public:
-  WholeMatch(const std::string& pattern, const char* key) : pattern_(pattern), key_(key) {
-    int error = 0;
-    size_t offset = 0;
-    const std::string whole = "(?:" + pattern + ")\\z";
-    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(whole.data()), whole.size(), PCRE2_ANCHORED,
-                              &error, &offset, nullptr));
-    if (!code_) {
-      unsigned char text[256];
-      pcre2_get_error_message(error, text, sizeof text);
-      throw Error(
-          ErrorKind::usage,
-          fmt::format("\"{}\" is no valid regular expression: {}", pattern, reinterpret_cast<char*>(text)),
-          key);
-    }
-    match_.reset(pcre2_match_data_create_from_pattern(code_.get(), nullptr));
-    limits_.reset(pcre2_match_context_create(nullptr));
-    pcre2_set_match_limit(limits_.get(), 100000);
-  }
-  bool operator()(const std::string& path) const {
-    const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(path.data()), path.size(), 0, 0,
-                                  match_.get(), limits_.get());
-    if (found < 0 && found != PCRE2_ERROR_NOMATCH)
-      throw Error(ErrorKind::usage,
-                  fmt::format("the regular expression \"{}\" takes too long on \"{}\"", pattern_, path), key_,
-                  "use a simpler expression or a list of names");
-    return found >= 0;
-  }
-
- private:
-  struct Free {
-    void operator()(pcre2_code* p) const { pcre2_code_free(p); }
-    void operator()(pcre2_match_data* p) const { pcre2_match_data_free(p); }
-    void operator()(pcre2_match_context* p) const { pcre2_match_context_free(p); }
-  };
-  std::unique_ptr<pcre2_code, Free> code_;
-  std::unique_ptr<pcre2_match_data, Free> match_;
-  std::unique_ptr<pcre2_match_context, Free> limits_;
-  std::string pattern_;
-  const char* key_;
-};
 
 /// A list of names, an expression, or everything.
 class Selection {
@@ -71,7 +25,7 @@ class Selection {
     } else if (std::get<std::string>(s) == "all-linear") {
       all_ = true;
     } else {
-      expression_.emplace(std::get<std::string>(s), key);
+      expression_.emplace(std::get<std::string>(s), PathPattern::Extent::whole, key);
     }
   }
   bool operator()(const std::string& path) {
@@ -94,7 +48,7 @@ class Selection {
  private:
   bool all_ = false;
   std::vector<std::string> names_;
-  std::optional<WholeMatch> expression_;
+  std::optional<PathPattern> expression_;
   std::set<std::string> hit_;
 };
 
@@ -119,7 +73,8 @@ class Pattern {
  public:
   Pattern(const std::map<std::string, T>& entries, const char* key) : key_(key) {
     for (const auto& [name, value] : entries)
-      entries_.push_back({name, WholeMatch("(.*\\.)?(?:" + name + ")", key), value});
+      entries_.push_back(
+          {name, PathPattern("(.*\\.)?(?:" + name + ")", PathPattern::Extent::whole, key), value});
   }
   T of(const std::string& path, T fallback) const {
     const Entry* hit = nullptr;
@@ -140,7 +95,7 @@ class Pattern {
  private:
   struct Entry {
     std::string name;
-    WholeMatch match;
+    PathPattern match;
     T value;
   };
   const char* key_;

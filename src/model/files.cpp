@@ -7,6 +7,7 @@
 
 #include "core/philox.h"
 #include "model/files_state.h"
+#include "quant/format.h"
 
 namespace lorikeet {
 
@@ -137,6 +138,12 @@ void TensorComplaints::raise(const std::string& where, size_t expected_count) co
                 where, "the file does not fit its configuration; download the model again");
 }
 
+size_t SourceTensor::bytes() const {
+  size_t total = 0;
+  for (const std::span<const std::byte> part : parts) total += part.size();
+  return total;
+}
+
 const std::vector<MappedFile const*> ModelFiles::State::mapped() const {
   if (gguf) return {&gguf->file()};
   std::vector<MappedFile const*> files;
@@ -170,6 +177,7 @@ const HfConfig& ModelFiles::config() const { return state_->config; }
 const ModelSpec& ModelFiles::spec() const { return state_->spec; }
 const std::vector<SourceTensor>& ModelFiles::tensors() const { return state_->tensors; }
 const std::vector<std::string>& ModelFiles::unexpected() const { return state_->unexpected; }
+const Quantization& ModelFiles::quantization() const { return state_->quantization; }
 const Json& ModelFiles::generation_config() const { return state_->generation_config; }
 const std::vector<int32_t>& ModelFiles::eos_token_ids() const { return state_->eos; }
 
@@ -187,16 +195,16 @@ int64_t ModelFiles::parameter_count() const {
 
 bool ModelFiles::quantized() const {
   return std::any_of(state_->tensors.begin(), state_->tensors.end(), [](const SourceTensor& t) {
-    return t.expected.role == TensorRole::linear && t.format != WeightFormat::dense;
+    return t.expected.role == TensorRole::linear && t.stored.format != WeightFormat::dense;
   });
 }
 
 DType ModelFiles::stored_dtype() const {
   size_t bytes[3] = {};  // by DType: f32, bf16, f16
   for (const SourceTensor& t : state_->tensors) {
-    const DType type = t.format == WeightFormat::dense ? t.dtype : DType::bf16;
+    const DType type = format_info(t.stored.format).block_bytes > 0 ? DType::bf16 : t.stored.dtype;
     if (t.expected.role != TensorRole::vector && static_cast<size_t>(type) < 3)
-      bytes[static_cast<size_t>(type)] += t.bytes;
+      bytes[static_cast<size_t>(type)] += t.bytes();
   }
   return static_cast<DType>(std::max_element(bytes, bytes + 3) - bytes);
 }
@@ -219,26 +227,27 @@ std::string ModelFiles::fingerprint() const {
                   s.head_dim, s.norm_eps, s.rope.theta, s.rope.factor);
   std::string sample;
   for (const SourceTensor& t : state_->tensors) {
-    shape += fmt::format("\n{} {} {} {}", t.expected.name, static_cast<int>(t.format),
-                         static_cast<int>(t.dtype), t.bytes);
-    const size_t n = std::min(kSample, t.bytes);
-    for (const size_t at : {size_t{0}, (t.bytes - n) / 2, t.bytes - n})
-      sample.append(reinterpret_cast<const char*>(t.data) + at, n);
+    shape += fmt::format("\n{} {} {} {}", t.expected.name, static_cast<int>(t.stored.format),
+                         static_cast<int>(t.stored.dtype), t.bytes());
+    for (const std::span<const std::byte> part : t.parts) {
+      const size_t n = std::min(kSample, part.size());
+      for (const size_t at : {size_t{0}, (part.size() - n) / 2, part.size() - n})
+        sample.append(reinterpret_cast<const char*>(part.data()) + at, n);
+    }
   }
   return fmt::format("{:016x}{:016x}", stable_hash(shape), stable_hash(sample));
 }
 
-void ModelFiles::release(const SourceTensor& t) const {
+void ModelFiles::for_each_range(const SourceTensor& t,
+                                void (MappedFile::*apply)(size_t offset, size_t bytes) const) const {
   for (const MappedFile* f : state_->mapped())
-    if (t.data >= f->data() && t.data < f->data() + f->size())
-      f->release(static_cast<size_t>(t.data - f->data()), t.bytes);
+    for (const std::span<const std::byte> part : t.parts)
+      if (part.data() >= f->data() && part.data() < f->data() + f->size())
+        (f->*apply)(static_cast<size_t>(part.data() - f->data()), part.size());
 }
 
-void ModelFiles::prefetch(const SourceTensor& t) const {
-  for (const MappedFile* f : state_->mapped())
-    if (t.data >= f->data() && t.data < f->data() + f->size())
-      f->prefetch(static_cast<size_t>(t.data - f->data()), t.bytes);
-}
+void ModelFiles::release(const SourceTensor& t) const { for_each_range(t, &MappedFile::release); }
+void ModelFiles::prefetch(const SourceTensor& t) const { for_each_range(t, &MappedFile::prefetch); }
 
 bool ModelFiles::unchanged() const {
   const auto files = state_->mapped();

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/mapped_file.h"
 #include "model/arch/hf_config.h"
 #include "model/model.h"
 #include "quant/weight.h"
@@ -42,13 +43,19 @@ struct SourceTensor {
   ExpectedTensor expected;
   std::string stored_name;  ///< as the file calls it
   std::string file;
-  WeightFormat format = WeightFormat::dense;
-  DType dtype = DType::f32;  ///< of the elements if dense
-  const std::byte* data = nullptr;
-  size_t bytes = 0;
+  Weight stored;  ///< as it lies in the file, rows in the file's order; vectors are [1,n]
+  std::vector<std::span<const std::byte>> parts;  ///< all bytes of it, the elements first
   RowOrder row_order = RowOrder::as_is;
-  bool transposed = false;  ///< the file stores it column by column
   float added = 0;  ///< what the file's writer added to every element (GGUF: 1 to Gemma's norm weights)
+
+  size_t bytes() const;
+};
+
+/// What a checkpoint says about its quantization.
+struct Quantization {
+  std::string method;               ///< "bitsandbytes", "gguf"; empty: dense
+  std::vector<std::string> traits;  ///< for display, e.g. "nf4", "blocks of 64"
+  std::vector<std::string> notes;   ///< what may surprise: defaults of the configuration, contradictions
 };
 
 /// Every tensor of an architecture in model order, by asking build_model: there is no second list.
@@ -87,7 +94,9 @@ class ModelFiles {
   int64_t parameter_count() const;
   /// True if a linear layer is stored in a quantized format.
   bool quantized() const;
-  /// The type that most weights have; bfloat16 for quantized files, which were nearly all made from it.
+  const Quantization& quantization() const;
+  /// The type that most weights have, or were quantized from; bfloat16 for GGUF's block formats, which do not
+  /// say it and were nearly all made from that.
   DType stored_dtype() const;
 
   /// Reads the tokenizer, at each call.
@@ -114,6 +123,8 @@ class ModelFiles {
 
  private:
   explicit ModelFiles(std::unique_ptr<State> state);
+  void for_each_range(const SourceTensor& t,
+                      void (MappedFile::*apply)(size_t offset, size_t bytes) const) const;
   std::unique_ptr<State> state_;
 };
 

@@ -96,11 +96,17 @@ void add_tensor(const GgufTensor& t, const ExpectedTensor& e, RowOrder order, fl
     throw Error(ErrorKind::unsupported,
                 fmt::format("tensor \"{}\" has type {}, which is not supported", t.name, name_of(t.type)),
                 file, "supported: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K");
+  Weight w;
+  w.format = s->format;
+  w.dtype = s->dtype;
+  w.rows = e.rows;
+  w.cols = e.cols;
+  w.data = t.data;
   const int64_t bytes = weight_bytes(s->format, s->dtype, e.rows, e.cols);
   if (t.bytes != static_cast<size_t>(bytes))
     throw Error(ErrorKind::format,
                 fmt::format("tensor \"{}\" has {} bytes, its shape needs {}", t.name, t.bytes, bytes), file);
-  out.push_back({e, t.name, file, s->format, s->dtype, t.data, t.bytes, order, false, added});
+  out.push_back({e, t.name, file, w, {{t.data, t.bytes}}, order, added});
 }
 
 }  // namespace

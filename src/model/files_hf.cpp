@@ -4,6 +4,7 @@
 
 #include "model/arch/registry.h"
 #include "model/files_state.h"
+#include "model/packed_reader.h"
 
 namespace lorikeet {
 
@@ -26,19 +27,6 @@ const SafetensorsTensor* find_tensor(const SafetensorsSet& set, const std::strin
   return set.find(name.substr(name.find('.') + 1));
 }
 
-void refuse_quantized(const HfConfig& config) {
-  if (!config.has("quantization_config")) return;
-  const Json q = config.object("quantization_config");
-  const auto method = q.find("quant_method");
-  const std::string name =
-      method != q.end() && method->is_string() ? method->get<std::string>() : "unknown method";
-  throw Error(
-      ErrorKind::unsupported,
-      fmt::format(
-          "the checkpoint is quantized ({}); quantized Hugging Face checkpoints are not supported yet", name),
-      config.field("quantization_config"), "use the original checkpoint with method qlora, or a GGUF file");
-}
-
 void read_generation(const std::string& folder, ModelFiles::State& state) {
   const std::string path = (fs::path(folder) / "generation_config.json").string();
   std::error_code ignored;
@@ -51,41 +39,52 @@ void read_generation(const std::string& folder, ModelFiles::State& state) {
   if (state.eos.empty()) state.eos = token_ids(state.config.json(), "eos_token_id", state.config.where());
 }
 
+void add_dense(const ExpectedTensor& e, const SafetensorsSet& set, TensorComplaints& complaints,
+               std::set<std::string>& known, std::vector<SourceTensor>& out) {
+  const SafetensorsTensor* t = find_tensor(set, e.name);
+  if (!t) return complaints.missing(e.name);
+  known.insert(t->name);
+  if (t->shape != e.shape()) return complaints.wrong_shape(e.name, t->shape, e);
+  const TensorView view = float_view(*t, set.file_of(*t));
+  if (size_of(view.dtype) > sizeof(float))
+    throw Error(ErrorKind::unsupported,
+                fmt::format("tensor \"{}\" has type {}, only F32, BF16 and F16 are supported", e.name,
+                            name_of(t->type)),
+                set.file_of(*t));
+  Weight w = Weight::dense(view);
+  w.rows = e.rows;
+  w.cols = e.cols;
+  w.transposed = e.transposed;
+  out.push_back({e, t->name, set.file_of(*t), w, {{t->data, t->bytes}}, RowOrder::as_is, 0});
+}
+
 }  // namespace
 
 void open_hf_folder(const std::string& folder, ModelFiles::State& state) {
   const std::string config_path = (fs::path(folder) / "config.json").string();
   state.config = HfConfig(read_json_file(config_path), config_path);
-  refuse_quantized(state.config);
   state.spec = read_model_spec(state.config);
   read_generation(folder, state);
 
   state.safetensors = SafetensorsSet::open_folder(folder);
   const SafetensorsSet& set = *state.safetensors;
+  const std::unique_ptr<PackedReader> packed = packed_reader(state.config, set);
   const std::vector<ExpectedTensor> expected = expected_tensors(state.spec);
   TensorComplaints complaints;
   std::set<std::string> known;
   for (const ExpectedTensor& e : expected) {
-    const SafetensorsTensor* t = find_tensor(set, e.name);
-    if (!t) {
-      complaints.missing(e.name);
-      continue;
-    }
-    known.insert(t->name);
-    if (t->shape != e.shape()) {
-      complaints.wrong_shape(e.name, t->shape, e);
-      continue;
-    }
-    const TensorView view = float_view(*t, set.file_of(*t));
-    if (size_of(view.dtype) > sizeof(float))
-      throw Error(ErrorKind::unsupported,
-                  fmt::format("tensor \"{}\" has type {}, only F32, BF16 and F16 are supported", e.name,
-                              name_of(t->type)),
-                  set.file_of(*t));
-    state.tensors.push_back({e, t->name, set.file_of(*t), WeightFormat::dense, view.dtype, t->data, t->bytes,
-                             RowOrder::as_is, e.transposed, 0});
+    std::optional<SourceTensor> quantized;
+    if (packed && e.role != TensorRole::vector) quantized = packed->read(e);
+    if (quantized)
+      state.tensors.push_back(std::move(*quantized));
+    else
+      add_dense(e, set, complaints, known, state.tensors);
   }
   complaints.raise(set.path(), expected.size());
+  if (packed) {
+    known.insert(packed->used().begin(), packed->used().end());
+    state.quantization = packed->describe();
+  }
   for (const SafetensorsTensor& t : set.tensors())
     if (!known.contains(t.name) && !is_known_extra(t.name, state.spec)) state.unexpected.push_back(t.name);
 }

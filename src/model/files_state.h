@@ -15,6 +15,7 @@ struct ModelFiles::State {
   ModelSpec spec;
   std::vector<SourceTensor> tensors;
   std::vector<std::string> unexpected;
+  Quantization quantization;
   Json generation_config = Json::object();
   std::vector<int32_t> eos;
 

@@ -4,25 +4,34 @@
 #include <cmath>
 #include <cstring>
 
+#include "quant/bnb4_matrix.h"
 #include "quant/format.h"
 
 namespace lorikeet {
 
 namespace {
 
-/// Elements that one work item quantizes or converts: large enough to hide the hand-off, small enough to
+/// Elements that one work item converts: large enough to hide the hand-off, small enough to
 /// balance.
 constexpr int64_t kItemElements = int64_t{1} << 18;
-constexpr size_t kAlignment = 64;
-
-size_t aligned(int64_t bytes) {
-  return (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 [[noreturn]] void refuse_value(const SourceTensor& t, float value, int64_t row, int64_t col) {
   throw Error(ErrorKind::format,
               fmt::format("tensor \"{}\" holds {} at row {}, column {}", t.expected.name, value, row, col),
               t.file, "the checkpoint is broken; download it again");
+}
+
+/// Scales of a 4-bit weight are read by every product: one that is not finite would spoil the whole run.
+void check_scales(const SourceTensor& t) {
+  const Weight& w = t.stored;
+  if (w.format != WeightFormat::bnb4) return;
+  const int64_t blocks = bnb4_blocks(w.rows * w.cols, w.blocksize);
+  const float* scales = w.absmax ? w.absmax : w.nested_absmax;
+  const int64_t n = w.absmax ? blocks : bnb4_blocks(blocks, w.nested_blocksize);
+  for (int64_t i = 0; i < n; ++i)
+    if (!std::isfinite(scales[i]))
+      throw Error(ErrorKind::format,
+                  fmt::format("scale {} of the quantized tensor \"{}\" is {}", i, t.expected.name, scales[i]),
+                  t.file, "the checkpoint is broken; download it again");
 }
 
 /// Rows [first, last) of `from`, converted to `out` [rows,cols].
@@ -48,23 +57,18 @@ void transpose_elements(const std::byte* from, TensorView out) {
       std::memcpy(static_cast<std::byte*>(out.data) + static_cast<size_t>(i * out.cols + k) * sizeof(T),
                   from + static_cast<size_t>(k * out.rows + i) * sizeof(T), sizeof(T));
 }
-void transpose(const SourceTensor& t, TensorView out) {
-  if (size_of(t.dtype) == sizeof(float))
-    transpose_elements<float>(t.data, out);
+void transpose(const Weight& from, TensorView out) {
+  const auto* elements = static_cast<const std::byte*>(from.data);
+  if (size_of(from.dtype) == sizeof(float))
+    transpose_elements<float>(elements, out);
   else
-    transpose_elements<Bf16>(t.data, out);
+    transpose_elements<Bf16>(elements, out);
 }
 
 }  // namespace
 
 Weight stored_weight(const SourceTensor& t, const ModelSpec& spec, std::vector<int32_t>& map) {
-  Weight w;
-  w.format = t.format;
-  w.dtype = t.dtype;
-  w.rows = t.expected.rows;
-  w.cols = t.expected.cols;
-  w.data = t.data;
-  w.transposed = t.transposed;
+  Weight w = t.stored;
   if (t.row_order == RowOrder::as_is) return w;
   const int64_t heads = t.row_order == RowOrder::rope_q ? spec.num_attention_heads : spec.num_key_value_heads;
   if (map.empty()) map = gguf_rope_row_map(heads, spec.head_dim);
@@ -89,10 +93,10 @@ Weight WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) 
   Weight w;
   if (options_.base_format == BaseFormat::bnb_4bit && t.expected.role == TensorRole::linear)
     w = quantized(t);
-  else if (t.format == WeightFormat::dense && t.row_order == RowOrder::as_is && !t.transposed &&
+  else if (t.stored.format == WeightFormat::dense && t.row_order == RowOrder::as_is && !t.stored.transposed &&
            !options_.writable.contains(name))
     w = in_place(t);
-  else if (t.format == WeightFormat::dense)
+  else if (t.stored.format == WeightFormat::dense)
     w = copied(t);
   else if (options_.base_format == BaseFormat::keep)
     w = in_place(t);
@@ -153,30 +157,33 @@ void WeightStore::check_unchanged() const {
 
 Weight WeightStore::in_place(const SourceTensor& t) {
   Weight w = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
-  bytes_.mapped += static_cast<int64_t>(t.bytes);
-  if (options_.dry) w.data = nullptr;
+  bytes_.mapped += static_cast<int64_t>(t.bytes());
+  if (options_.dry)
+    w.data = nullptr;
+  else
+    check_scales(t);
   return w;
 }
 
 TensorView WeightStore::writable(const std::string& name) const {
   LORIKEET_CHECK(options_.writable.contains(name));
   const TensorView v = matrices_.at(name).dense_view();
-  LORIKEET_CHECK(v.data != files_.at(name).data);
+  LORIKEET_CHECK(v.data != files_.at(name).stored.data);
   return v;
 }
 
 /// A dense matrix in Hugging Face order, in memory of its own.
 Weight WeightStore::copied(const SourceTensor& t) {
   const Weight from = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
-  const TensorView out(own(t.bytes, t.expected.name).data(), {from.rows, from.cols}, t.dtype);
-  bytes_.owned += static_cast<int64_t>(t.bytes);
+  const TensorView out(own(t.bytes(), t.expected.name).data(), {from.rows, from.cols}, from.dtype);
+  bytes_.owned += static_cast<int64_t>(t.bytes());
   if (!options_.dry) {
-    if (t.transposed)
-      transpose(t, out);
+    if (from.transposed)
+      transpose(from, out);
     else if (t.row_order == RowOrder::as_is)
-      std::memcpy(out.data, t.data, t.bytes);
+      std::memcpy(out.data, from.data, t.bytes());
     else
-      gather_rows(t.data, out.data, from.cols * static_cast<int64_t>(size_of(t.dtype)),
+      gather_rows(from.data, out.data, from.cols * static_cast<int64_t>(size_of(from.dtype)),
                   row_maps_[t.row_order]);
     files_.release(t);
   }
@@ -201,48 +208,13 @@ Weight WeightStore::dequantized(const SourceTensor& t, DType type) {
 
 Weight WeightStore::quantized(const SourceTensor& t) {
   const Weight from = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
-  const Bnb4Options& o = options_.bnb;
-  const int64_t elements = from.rows * from.cols, blocks = bnb4_blocks(elements, o.blocksize);
-  const Bnb4Bytes size = bnb4_bytes(elements, o);
-  const size_t absmax_at = aligned(size.codes), codes_at = absmax_at + aligned(size.absmax),
-               nested_at = codes_at + aligned(size.absmax_codes),
-               total = nested_at + aligned(size.nested_absmax);
+  const size_t total = bnb4_layout(from.rows * from.cols, options_.bnb).total;
   const Buffer& memory = own(total, t.expected.name);
   bytes_.owned += static_cast<int64_t>(total);
-
-  Weight w;
-  w.format = WeightFormat::bnb4;
-  w.rows = from.rows;
-  w.cols = from.cols;
-  w.blocksize = o.blocksize;
-  w.code = code_of(o.type).data();
-  w.data = memory.data();
-  if (o.double_quant) {
-    w.absmax_codes = reinterpret_cast<const uint8_t*>(memory.at(codes_at));
-    w.nested_absmax = reinterpret_cast<const float*>(memory.at(nested_at));
-    w.nested_code = dynamic_map_signed().data();
-    w.nested_blocksize = kNestedBlock;
-  } else {
-    w.absmax = reinterpret_cast<const float*>(memory.at(absmax_at));
-  }
-  if (options_.dry) return w;
-
-  std::vector<float> plain(o.double_quant ? static_cast<size_t>(blocks) : 0);
-  float* absmax = o.double_quant ? plain.data() : reinterpret_cast<float*>(memory.at(absmax_at));
-  auto* codes = reinterpret_cast<uint8_t*>(memory.data());
+  if (options_.dry) return bnb4_weight(from.rows, from.cols, options_.bnb, nullptr);
   const DType round_to = files_.is_gguf() && options_.compute == DType::bf16 ? DType::bf16 : DType::f32;
-  const int64_t step =
-      std::max<int64_t>(1, kItemElements / o.blocksize);  // whole blocks: an even number of codes each
-  threads_->for_each((blocks + step - 1) / step, [&](int64_t item, int) {
-    encode_bnb4(from, o, item * step, std::min(blocks, (item + 1) * step), codes, absmax, t.expected.name,
-                round_to);
-  });
+  const Weight w = quantize_bnb4(from, options_.bnb, memory.data(), t.expected.name, round_to, *threads_);
   files_.release(t);
-  if (o.double_quant) {
-    w.nested_offset = nested_offset_of(plain);
-    encode_absmax(plain, w.nested_offset, reinterpret_cast<uint8_t*>(memory.at(codes_at)),
-                  reinterpret_cast<float*>(memory.at(nested_at)));
-  }
   return w;
 }
 

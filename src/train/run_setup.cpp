@@ -50,12 +50,12 @@ double bits_per_weight(const ModelFiles& files, BaseFormat format, const Bnb4Opt
     if (t.expected.role != TensorRole::linear) continue;
     const auto n = static_cast<double>(t.expected.rows) * static_cast<double>(t.expected.cols);
     weights += n;
-    const bool dense = t.format == WeightFormat::dense;
+    const bool dense = t.stored.format == WeightFormat::dense;
     if (format == BaseFormat::bnb_4bit) {
       const double block = bnb.blocksize;
       bits += n * (4 + (bnb.double_quant ? 8 / block + 32 / (block * 256) : 32 / block));
     } else if (format == BaseFormat::keep || dense) {
-      bits += 8 * static_cast<double>(t.bytes);
+      bits += 8 * static_cast<double>(t.bytes());
     } else {
       bits += n * 8 * static_cast<double>(size_of(compute));
     }

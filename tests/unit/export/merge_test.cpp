@@ -73,7 +73,7 @@ TEST_F(MergeTest, TheFolderHoldsTheRoundedSumAndItsLogitsAgree) {
     const ModelFiles merged = ModelFiles::open(path("merged"));
     EXPECT_EQ(merged.stored_dtype(), dtype);
     EXPECT_EQ(merged.config().json().at("torch_dtype"), name_of(dtype));
-    EXPECT_EQ(merged.at(kDown).bytes, 36u * 52 * size_of(dtype));
+    EXPECT_EQ(merged.at(kDown).bytes(), 36u * 52 * size_of(dtype));
   }
   // One element by hand, in double: W + alpha / r * sum B A.
   MergeRequest r = request(files, {{adapter, 1}});

@@ -37,7 +37,7 @@ TEST_F(WeightStoreTest, DenseTensorsAreUsedInPlace) {
   const ModelFiles files = ModelFiles::open(path("m"));
   WeightStore store(files, options(BaseFormat::dense, DType::bf16));
   const Weight w = store.matrix(kQ, 36, 36);
-  EXPECT_EQ(w.data, files.at(kQ).data);
+  EXPECT_EQ(w.data, files.at(kQ).stored.data);
   EXPECT_EQ(w.dtype, DType::bf16);
   EXPECT_EQ(store.bytes().mapped, 36 * 36 * 2);
   EXPECT_EQ(store.bytes().owned, 0);
@@ -77,7 +77,7 @@ TEST_F(WeightStoreTest, KeptGgufBlocksStayInTheFileAndFollowTheRowMap) {
   WeightStore keep(files, options(BaseFormat::keep)), dense(files, options(BaseFormat::dense));
   const Weight w = keep.matrix(kQ, 64, 64), d = dense.matrix(kQ, 64, 64);
   EXPECT_EQ(w.format, WeightFormat::q8_0);
-  EXPECT_EQ(w.data, files.at(kQ).data);
+  EXPECT_EQ(w.data, files.at(kQ).stored.data);
   EXPECT_EQ(d.format, WeightFormat::dense);
   EXPECT_EQ(elements(w), elements(d));
   const std::vector<float> exact = tensor_values({kQ, 64, 64, TensorRole::linear});

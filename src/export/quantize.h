@@ -1,0 +1,48 @@
+#pragma once
+// Quantizing a model to a bitsandbytes 4-bit checkpoint, and measuring what that costs.
+#include <string>
+#include <vector>
+
+#include "io/atomic_folder.h"
+#include "model/files.h"
+#include "quant/bnb4_encode.h"
+#include "quant/quantization_error.h"
+
+namespace lorikeet {
+
+/// One matrix of the blocks and what quantizing it costs.
+struct LayerError {
+  std::string name;  ///< Hugging Face name with ".weight"
+  int64_t rows = 0, cols = 0;
+  double bits_per_weight = 0;  ///< scales and tables included
+  QuantizationError error;
+};
+
+struct QuantizeReport {
+  uint64_t bytes = 0;         ///< of the written weights
+  DType dtype = DType::bf16;  ///< of what stays dense
+  std::vector<LayerError> layers;
+};
+
+/// Writes `files` as a Hugging Face folder whose linear layers are quantized in bitsandbytes' layout, which
+/// transformers loads with bitsandbytes; embedding, head, norms and biases stay dense. One matrix is in
+/// memory at a time. The bytes equal those that the loader makes with base_format bnb_4bit.
+///
+/// Throws Error(usage) if the model already is a bitsandbytes checkpoint, Error(format) naming an element
+/// that is NaN or infinite, Error(resource) if the disk is full.
+QuantizeReport quantize_model(const ModelFiles& files, const Bnb4Options& options, const std::string& output,
+                              AtomicFolder::IfExists if_exists, ThreadPool& threads);
+
+/// What quantizing each linear layer of a dense model by `options` would cost; nothing is written.
+std::vector<LayerError> errors_if_quantized(const ModelFiles& files, const Bnb4Options& options,
+                                            ThreadPool& threads);
+
+/// How far the linear layers of a quantized model are from `original`'s. Throws Error(usage) if the two are
+/// not the same architecture in the same sizes.
+std::vector<LayerError> errors_against(const ModelFiles& quantized, const ModelFiles& original,
+                                       ThreadPool& threads);
+
+/// sqrt of the layers' summed squared errors over their summed squares.
+double pooled_relative_rms(const std::vector<LayerError>& layers);
+
+}  // namespace lorikeet
