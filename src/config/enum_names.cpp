@@ -6,8 +6,6 @@
 namespace lorikeet {
 namespace {
 
-constexpr bool not_yet = false;
-
 template <class E>
 constexpr Choice word(std::string_view name, E value, bool built = true, bool alias = false) {
   return {name, static_cast<int>(value), built, alias};
