@@ -95,10 +95,14 @@ def row_losses(model, ids, labels, **options):
     return loss, out
 
 
-def tensor_name(name, is_adapter):
+# Parameters that transformers holds under another name than its files.
+FILE_NAMES = {"gpt_neox": {"lm_head.weight": "embed_out.weight"}}
+
+
+def tensor_name(name, is_adapter, model_type):
     """The name of a parameter as files have it."""
     if not is_adapter:
-        return name
+        return FILE_NAMES.get(model_type, {}).get(name, name)
     name = name.replace("lora_magnitude_vector.default.weight", "lora_magnitude_vector")
     return name.replace(".default.weight", ".weight").replace(".default", "")
 
@@ -121,7 +125,7 @@ def dump(model, rows, gradients=False, hidden_states=False):
         is_adapter = hasattr(model, "peft_config")
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and parameter.grad is not None:
-                tensors["grad." + tensor_name(name, is_adapter)] = parameter.grad
+                tensors["grad." + tensor_name(name, is_adapter, model.config.model_type)] = parameter.grad
     return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
 
 

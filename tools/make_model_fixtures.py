@@ -207,7 +207,7 @@ def make_folder(name, entry):
         random_adapter(hf_dump.load_model(folder), os.path.join(folder, path), fields, seed + 10 + i)
         record.dump("expected_" + adapter, path)
     first = "adapter_" + next(iter(entry["adapters"]))
-    record.training("lora", first)
+    record.training("lora", first, **entry.get("recipe", {}))
     if entry.get("quantized"):
         record.dump("expected_qlora", first, method="qlora")
         record.training("qlora", first, method="qlora")

@@ -90,7 +90,8 @@ def make_gguf_family(models, name):
     model = getattr(transformers, "GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM")(config)
     randomize(model, 11)
     model.tie_weights()
-    model.to(torch.bfloat16).to(torch.float32)
+    for parameter in model.parameters():  # not the buffers: rope's frequencies and Gemma's scale stay float32
+        parameter.data = parameter.data.to(torch.bfloat16).to(torch.float32)
     arch = getattr(gguf.MODEL_ARCH, architecture)
     names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
     writer = gguf.GGUFWriter(os.path.join(folder, "model.gguf"), gguf.MODEL_ARCH_NAMES[arch])
@@ -103,9 +104,8 @@ def make_gguf_family(models, name):
             values = np.ascontiguousarray(values.T)
         if architecture in NORMS_PLUS_ONE and hf_name.endswith("norm.weight"):
             values = values + np.float32(1)
-        for part, heads in (("q_proj", config.num_attention_heads), ("k_proj", config.num_key_value_heads)):
-            if architecture in PERMUTED and part in hf_name:
-                values = permute(values, heads)
+        if architecture in PERMUTED and ("q_proj" in hf_name or "k_proj" in hf_name):
+            values = permute(values, config.num_attention_heads if "q_proj" in hf_name else config.num_key_value_heads)
         stored = names.get_name(hf_name, try_suffixes=(".weight", ".bias"))
         if values.ndim == 1:
             writer.add_tensor(stored, values.astype(np.float32))
