@@ -8,12 +8,14 @@
 #include <limits>
 #include <utility>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__  // clang says it this way
+#ifdef __SANITIZE_ADDRESS__  // g++
+#define LORIKEET_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)  // clang
+#define LORIKEET_ASAN
 #endif
 #endif
-#ifdef __SANITIZE_ADDRESS__
+#ifdef LORIKEET_ASAN
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))

@@ -28,11 +28,12 @@ void add_history(const Json& history, const RowPlace& place, Json& messages) {
 
 Example parse(const Json& row, const DataColumns&, const RowPlace& place) {
   Example e;
-  if (const Json* system = optional_member(row, "system"); system && *system != "")
+  if (const Json* system = optional_member(row, "system");
+      system && !text_of(*system, "system", place).empty())
     e.messages.push_back(message("system", text_of(*system, "system", place)));
   if (const Json* history = optional_member(row, "history")) add_history(*history, place, e.messages);
   std::string question = text_of(required(row, "instruction", place), "instruction", place);
-  if (const Json* input = optional_member(row, "input"); input && *input != "")
+  if (const Json* input = optional_member(row, "input"); input && !text_of(*input, "input", place).empty())
     question += "\n" + text_of(*input, "input", place);
   e.messages.push_back(message("user", question));
   e.messages.push_back(message("assistant", text_of(required(row, "output", place), "output", place)));

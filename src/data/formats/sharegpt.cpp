@@ -41,7 +41,8 @@ Example parse(const Json& row, const DataColumns& c, const RowPlace& place) {
     throw Error(ErrorKind::format, fmt::format("row {}: {} is not a list of turns", place.row, field),
                 place.text(field));
   Example e;
-  if (const Json* system = optional_member(row, "system"); system && *system != "")
+  if (const Json* system = optional_member(row, "system");
+      system && !text_of(*system, "system", place).empty())
     e.messages.push_back(message("system", text_of(*system, "system", place)));
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string at = fmt::format("{}[{}]", field, i);

@@ -35,7 +35,7 @@ TEST_F(PagedBufferTest, IsNoPrivateMemoryAndLeavesItOnRelease) {
   for (size_t i = 0; i < kBytes; i += 4096) b.data()[i] = std::byte{1};
   const int64_t touched = status_kib("RssFile") + status_kib("RssShmem");
   EXPECT_LT(status_kib("VmData") - data, 1024);  // the heap may have grown a little
-  constexpr int64_t kMost = 31 * 1024;  // of 32 MiB: the kernel counts pages in batches, some late
+  constexpr int64_t kMost = 31 * 1024;           // of 32 MiB: the kernel counts pages in batches, some late
   EXPECT_GE(touched - shared, kMost);
   b.release(0, kBytes);
   EXPECT_LE(status_kib("RssFile") + status_kib("RssShmem"), touched - kMost);
