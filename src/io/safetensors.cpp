@@ -146,7 +146,7 @@ SafetensorsSet SafetensorsSet::open_folder(const std::string& folder) {
       throw Error(ErrorKind::format, fmt::format("the shard path '{}' leaves the model's folder", name),
                   index);
     }
-    const std::string path = folder + "/" + name;
+    const std::string path = fmt::format("{}/{}", folder, name);
     if (!fs::exists(path, error)) {
       throw Error(ErrorKind::format, fmt::format("the shard '{}' is missing", name), index,
                   "fetch the missing file");
