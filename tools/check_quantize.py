@@ -35,10 +35,14 @@ def nmse(found, wanted):
     return float(((found - wanted) ** 2).sum() / (wanted**2).sum())
 
 
-def logits(folder, ids):
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+def load(folder):
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def logits(model, ids):
+    """bitsandbytes repacks the weights in the first evaluation on a CPU: what is stored must be looked at before."""
     with torch.no_grad():
-        return model, model(torch.tensor([ids])).logits[0].float()
+        return model(torch.tensor([ids])).logits[0].float()
 
 
 def lorikeet_logits(binary, folder, work, ids):
@@ -100,7 +104,7 @@ def main():
             subprocess.check_call([binary, "quantize", "--model", dense, "--output", out, "--bnb-4bit-quant-type", kind,
                                    "--bnb-4bit-use-double-quant", str(nested).lower(), "--bnb-4bit-blocksize",
                                    str(blocksize)], stdout=subprocess.DEVNULL)
-            loaded, wanted = logits(out, ids)
+            loaded = load(out)
             problems, seen = [], 0
             for name, p in loaded.named_parameters():
                 if type(p).__name__ == "Params4bit":
@@ -109,7 +113,7 @@ def main():
             if seen != 7 * CONFIG["num_hidden_layers"]:
                 problems.append(f"{seen} layers quantized")
             report(f"written {kind} nested={nested} block {blocksize}", problems,
-                   nmse(lorikeet_logits(binary, out, work, ids), wanted))
+                   nmse(lorikeet_logits(binary, out, work, ids), logits(loaded, ids)))
 
         for kind, nested, storage in [("nf4", True, "uint8"), ("nf4", False, "bfloat16"), ("fp4", True, "float16"),
                                       ("fp4", False, "float32")]:
@@ -119,9 +123,9 @@ def main():
                                                      bnb_4bit_quant_storage=getattr(torch, storage))
             transformers.AutoModelForCausalLM.from_pretrained(dense, dtype=torch.bfloat16,
                                                               quantization_config=config).save_pretrained(out)
-            _, wanted = logits(out, ids)
+            loaded = load(out)
             report(f"saved {kind} nested={nested} storage {storage}", [],
-                   nmse(lorikeet_logits(binary, out, work, ids), wanted))
+                   nmse(lorikeet_logits(binary, out, work, ids), logits(loaded, ids)))
     sys.exit(failed != 0)
 
 
