@@ -119,7 +119,7 @@ ComparedRun run_one(const RunConfig& config, const CompareOptions& own, bool qui
     progress.finish();
     return to_json(run);
   });
-  const ComparedRun run = parse_compared_run(result, "the answer of a run");
+  ComparedRun run = parse_compared_run(result, "the answer of a run");
   if (run.refused.empty()) write_file_atomic(file, to_text(result, 2) + "\n");
   return run;
 }
