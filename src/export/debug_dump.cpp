@@ -120,7 +120,7 @@ Results run(const Model& model, ThreadPool& threads, Arena& arena, const DumpBat
 
 /// The gradient of a parameter as the model's files lay it out.
 std::vector<float> gradient_values(const TrainableStore& store, const NamedTensor& t, bool transposed) {
-  const std::vector<float> rows = as_floats(store.grad_of(t));
+  std::vector<float> rows = as_floats(store.grad_of(t));
   if (!transposed) return rows;
   std::vector<float> columns;
   for (int64_t k = 0; k < t.cols; ++k)
