@@ -48,7 +48,7 @@ size_t TrainableStore::declare(std::string name, ParameterKind kind, Shape padde
 }
 
 size_t TrainableStore::declare_dora(DoraModule module) {
-  dora_.push_back(std::move(module));
+  dora_.push_back(module);
   return dora_.size() - 1;
 }
 
