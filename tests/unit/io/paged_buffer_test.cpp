@@ -17,6 +17,18 @@ int64_t status_kib(const std::string& name) {
   return -1;
 }
 
+/// Resident kilobytes of the mapping that begins at `begin`, counted page by page.
+int64_t resident_kib(const void* begin) {
+  std::ifstream file("/proc/self/smaps");
+  const std::string start = fmt::format("{:x}-", reinterpret_cast<uintptr_t>(begin));
+  bool inside = false;
+  for (std::string line; std::getline(file, line);) {
+    inside = inside || line.rfind(start, 0) == 0;
+    if (inside && line.rfind("Rss:", 0) == 0) return std::stoll(line.substr(4));
+  }
+  return -1;
+}
+
 constexpr size_t kBytes = size_t{32} << 20;
 
 TEST_F(PagedBufferTest, StartsWithZerosAndKeepsWhatIsReleased) {
@@ -30,15 +42,13 @@ TEST_F(PagedBufferTest, StartsWithZerosAndKeepsWhatIsReleased) {
 }
 
 TEST_F(PagedBufferTest, IsNoPrivateMemoryAndLeavesItOnRelease) {
-  const int64_t data = status_kib("VmData"), shared = status_kib("RssFile") + status_kib("RssShmem");
+  const int64_t data = status_kib("VmData");
   const Buffer b = paged_buffer(kBytes, "test", folder_);
   for (size_t i = 0; i < kBytes; i += 4096) b.data()[i] = std::byte{1};
-  const int64_t touched = status_kib("RssFile") + status_kib("RssShmem");
   EXPECT_LT(status_kib("VmData") - data, 1024);  // the heap may have grown a little
-  constexpr int64_t kMost = 31 * 1024;           // of 32 MiB: the kernel counts pages in batches, some late
-  EXPECT_GE(touched - shared, kMost);
+  EXPECT_EQ(resident_kib(b.data()), 32 * 1024);
   b.release(0, kBytes);
-  EXPECT_LE(status_kib("RssFile") + status_kib("RssShmem"), touched - kMost);
+  EXPECT_EQ(resident_kib(b.data()), 0);
 }
 
 TEST_F(PagedBufferTest, LeavesNoFile) {
