@@ -102,6 +102,30 @@ TEST(LinearKernels, GiveARowTheSameBitsWhateverRowsAreBesideIt) {
   });
 }
 
+TEST(LinearKernels, SeeEveryWeightWithTheBitsOfItsDecoder) {
+  for_each_case([](Isa isa, DType type) {
+    for (const Storage& storage : kStorages) {
+      const int64_t in = round_up(320, storage.multiple);
+      const OwnedWeight w = random_weight(storage.format, 37, in, 1, storage.options);
+      const Matrix one_hot = Matrix::filled(in, in, type, 0);
+      for (int64_t k = 0; k < in; ++k) set_value(one_hot.view(), k, k, 1);
+      Matrix want(in, 37, type);
+      run_row(portable_name(type), LinearArgs{want, one_hot, &w.w, {}, {}, {}, {}});
+      // Kernels for few rows see every 29th weight of a row, those for many see all.
+      for (const auto& [n, step] : {std::pair<int64_t, int64_t>{1, 29}, {3, 29}, {in, in}})
+        for (int64_t r = 0; r + n <= in; r += step) {
+          Matrix y(n, 37, type);
+          run_row(name_of(isa), LinearArgs{y, one_hot.view().row_range(r, n), &w.w, {}, {}, {}, {}});
+          for (int64_t k = 0; k < n; ++k)
+            for (int64_t c = 0; c < 37; ++c)
+              ASSERT_EQ(y.at(k, c), want.at(r + k, c))
+                  << name_of(isa) << " format " << static_cast<int>(storage.format) << " rows " << n
+                  << " column " << r + k << " of row " << c;
+        }
+    }
+  });
+}
+
 TEST(LinearKernels, DoNotDependOnTheNumberOfThreads) {
   for_each_case([](Isa isa, DType type) {
     const OwnedWeight w = random_weight(WeightFormat::bnb4, 333, 640, 1);

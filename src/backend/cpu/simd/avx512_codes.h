@@ -28,14 +28,38 @@ LORIKEET_INLINE __m512i two_halves(const uint8_t* low, const uint8_t* high) {
                             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high)), 1);
 }
 
-/// One lane a row, from 16-bit floats.
-LORIKEET_INLINE __m512 half_lanes(const uint16_t* bits) {
-  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(bits)));
+/// A lane of a vector in memory. The barrier keeps the compiler from collecting lanes in registers, which
+/// takes three times as many instructions.
+template <class T>
+LORIKEET_INLINE void put(T* lane, T value) {
+  __asm__("" : "+r"(value));
+  *lane = value;
 }
-inline uint16_t half_bits(const uint8_t* p) {
-  uint16_t bits;
-  __builtin_memcpy(&bits, p, 2);
-  return bits;
+LORIKEET_INLINE uint32_t four_bytes(const uint8_t* p) {
+  uint32_t x;
+  __builtin_memcpy(&x, p, 4);
+  return x;
+}
+/// The low or high half of each lane, a 16-bit float.
+LORIKEET_INLINE __m512 low_halves(const uint32_t* lanes) {
+  return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_load_si512(lanes)));
+}
+LORIKEET_INLINE __m512 high_halves(const uint32_t* lanes) {
+  return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_load_si512(lanes), 16)));
+}
+
+/// The bits of `mask`, all below bit 23, and those of `more`, as a number: exact, and without a shift, a
+/// conversion or a look-up. `zero` is 2^23 plus the number that stands for 0.
+LORIKEET_INLINE __m512 field(__m512i x, int mask, __m512i more, float zero) {
+  const __m512i number =
+      _mm512_ternarylogic_epi32(x, _mm512_set1_epi32(mask), more, 0xea);  // (x & mask) | more
+  return _mm512_sub_ps(_mm512_castsi512_ps(number), _mm512_set1_ps(zero));
+}
+LORIKEET_INLINE __m512i field_start() { return _mm512_set1_epi32(0x4b000000); }  // 2^23
+constexpr float kFieldZero = 8388608;
+/// A scale for fields that begin at bit `shift`: an exact product.
+LORIKEET_INLINE __m512 scaled_down(__m512 scale, int shift) {
+  return _mm512_mul_ps(scale, _mm512_set1_ps(1.0f / static_cast<float>(1 << shift)));
 }
 
 /// The block that holds column `first` of a row.
@@ -44,10 +68,10 @@ LORIKEET_INLINE const uint8_t* block_at(const Codes& w, int64_t row, int64_t fir
   return w.data + row * w.row_bytes + first / Format::kElements * Format::kBytes;
 }
 
-// A format gives: kTile columns at a time, 64 bytes of codes a row; kPart columns that share their scales;
-// at(), where the codes lie; load() of a row's codes and scales into lane i; Scale, the vectors of a part;
-// units(), the units of a part in order. Codes of a part lie in 64 / (kTile / kPart) bytes, that many
-// quarters of the transposed vectors.
+// A format gives: kTile columns at a time, 64 bytes of codes a row; kPart columns that are decoded together;
+// at(), where the codes lie; load() of a row's codes, returned, and scales, into lane i; units(), the units
+// of a part in order, from the transposed codes of the tile. Rows::more, if there is one, are further 64
+// bytes a row that are transposed as well.
 
 /// 4-bit codes, high nibble first: bitsandbytes.
 struct Bnb4Codes {
@@ -72,7 +96,8 @@ struct Bnb4Codes {
     return _mm512_loadu_si512(codes);
   }
   template <class F>
-  LORIKEET_INLINE void units(const __m512i* codes, const Rows& rows, int part, const F& f) const {
+  LORIKEET_INLINE void units(const __m512i* tile, const Rows& rows, int part, const F& f) const {
+    const __m512i* codes = tile + 8 * part;
     const __m512 scale = _mm512_load_ps(rows.scale[part]);
     LORIKEET_UNROLL
     for (int c = 0; c < 8; ++c) {
@@ -86,36 +111,59 @@ struct Bnb4Codes {
   }
 };
 
-/// Low nibbles of `bytes` bytes are the first elements of a part, high ones the others.
-template <int kBytes, class Value, class F>
-LORIKEET_INLINE void split_nibbles(const __m512i* codes, const Value& value, const F& f) {
+/// What stands above the 4 bits of a code: kBits bits of number(c, u, b), already in their place, for byte 2
+/// u + b of vector c.
+template <int kBits, class Number>
+struct HighBits {
+  Number number;
+  LORIKEET_INLINE __m512i above(int shift, int c, int u, int b) const {
+    return _mm512_ternarylogic_epi32(number(c, u, b), _mm512_set1_epi32(((1 << kBits) - 1) << (shift + 4)),
+                                     field_start(), 0xea);
+  }
+};
+template <int kBits, class Number>
+LORIKEET_INLINE HighBits<kBits, Number> high_bits(const Number& number) {
+  return {number};
+}
+struct NoHighBits {
+  LORIKEET_INLINE __m512i above(int, int, int, int) const { return field_start(); }
+};
+
+/// The low (kHigh 0) or high nibbles of kVectors vectors of codes, two units a vector. value(field, shift, c)
+/// is the element of a field that is its number times 2^shift; kBias is the number that stands for 0.
+template <int kHigh, int kVectors, int kBias, class High, class Value, class F>
+LORIKEET_INLINE void nibbles(const __m512i* codes, const High& high, const Value& value, const F& f) {
   LORIKEET_UNROLL
-  for (int high = 0; high < 2; ++high) {
+  for (int c = 0; c < kVectors; ++c) {
     LORIKEET_UNROLL
-    for (int c = 0; c < kBytes / 4; ++c) {
-      LORIKEET_UNROLL
-      for (int u = 0; u < 2; ++u)
-        f(high * kBytes / 2 + 2 * c + u,
-          pair_up(value(_mm512_srli_epi32(codes[c], 16 * u + 4 * high), high),
-                  value(_mm512_srli_epi32(codes[c], 16 * u + 8 + 4 * high), high)));
+    for (int u = 0; u < 2; ++u) {
+      const __m512i x = u == 0 ? codes[c] : _mm512_srli_epi32(codes[c], 16);
+      const auto element = [&](int b) {
+        const int shift = 4 * kHigh + 8 * b;
+        return value(field(x, 0xf << shift, high.above(shift, c, u, b),
+                           kFieldZero + static_cast<float>(kBias << shift)),
+                     shift, c);
+      };
+      f(2 * c + u, pair_up(element(0), element(1)));
     }
   }
 }
-/// x[i] = i + first for the 16 codes of 4 bits; a look-up reads only the low 4 bits of a lane.
-LORIKEET_INLINE __m512 code_values(float first) {
-  return _mm512_add_ps(_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                       _mm512_set1_ps(first));
+/// Moves bit `from` to bit `to`.
+LORIKEET_INLINE __m512i moved(__m512i x, int from, int to) {
+  return _mm512_rolv_epi32(x, _mm512_set1_epi32((to - from) & 31));
 }
 
-/// Four blocks of 32 elements with 16 bytes of codes at kCodesAt.
-template <class Format, int kCodesAt, bool kMinimum>
+/// Four blocks of 32 elements: 16 bytes of codes at kCodesAt whose low nibbles are the first 16 elements, and
+/// the fifth bits of all in 4 bytes at kHighAt, if that is not 0.
+template <class Format, int kCodesAt, bool kMinimum, int kHighAt = 0>
 struct NibbleCodes {
   static constexpr int64_t kTile = 128, kPart = 32;
+  static constexpr int kBias = kMinimum ? 0 : kHighAt ? 16 : 8;
   struct Rows {
-    alignas(64) uint16_t scale[4][16] = {}, minimum[4][16] = {};
+    alignas(64) uint32_t start[4][16] = {};  ///< the first bytes of a block: scale, then the minimum if any
+    alignas(64) uint32_t high[kHighAt ? 4 : 1][16] = {};
   };
-  __m512 code;
-  explicit NibbleCodes(const Codes&) : code(code_values(kMinimum ? 0 : -8)) {}
+  explicit NibbleCodes(const Codes&) {}
   static LORIKEET_INLINE const uint8_t* at(const Codes& w, int64_t row, int64_t first) {
     return block_at<Format>(w, row, first);
   }
@@ -123,32 +171,47 @@ struct NibbleCodes {
                                       Rows& rows) {
     const uint8_t* b = at(w, row, first);
     __m512i r = _mm512_setzero_si512();
-    for (int part = 0; part < columns / kPart; ++part, b += Format::kBytes) {
-      rows.scale[part][i] = half_bits(b);
-      if (kMinimum) rows.minimum[part][i] = half_bits(b + 2);
+    LORIKEET_UNROLL
+    for (int part = 0; part < 4; ++part, b += Format::kBytes) {
+      if (part * kPart == columns) break;
+      put(&rows.start[part][i], four_bytes(b));
+      if constexpr (kHighAt != 0) put(&rows.high[part][i], four_bytes(b + kHighAt));
       r = quarter(r, part, b + kCodesAt);
     }
     return r;
   }
+  template <int kHigh, class F>
+  LORIKEET_INLINE void half(const __m512i* codes, const Rows& rows, int part, const F& f) const {
+    const __m512 scale = low_halves(rows.start[part]), m = high_halves(rows.start[part]);
+    const __m512 d[2] = {scaled_down(scale, 4 * kHigh), scaled_down(scale, 4 * kHigh + 8)};
+    const auto value = [&](__m512 q, int shift, int) {
+      return kMinimum ? _mm512_fmadd_ps(q, d[shift / 8], m) : _mm512_mul_ps(q, d[shift / 8]);
+    };
+    if constexpr (kHighAt != 0) {
+      const __m512i bits = _mm512_load_si512(rows.high[part]);
+      nibbles<kHigh, 4, kBias>(codes, high_bits<1>([&](int c, int u, int b) {
+                                 return moved(bits, 16 * kHigh + 4 * c + 2 * u + b, 4 * kHigh + 8 * b + 4);
+                               }),
+                               value, f);
+    } else {
+      nibbles<kHigh, 4, kBias>(codes, NoHighBits{}, value, f);
+    }
+  }
   template <class F>
-  LORIKEET_INLINE void units(const __m512i* codes, const Rows& rows, int part, const F& f) const {
-    const __m512 d = half_lanes(rows.scale[part]), m = half_lanes(rows.minimum[part]);
-    split_nibbles<16>(
-        codes,
-        [&](__m512i x, int) {
-          const __m512 q = _mm512_permutexvar_ps(x, code);
-          return kMinimum ? _mm512_fmadd_ps(q, d, m) : _mm512_mul_ps(q, d);
-        },
-        f);
+  LORIKEET_INLINE void units(const __m512i* tile, const Rows& rows, int part, const F& f) const {
+    half<0>(tile + 4 * part, rows, part, f);
+    half<1>(tile + 4 * part, rows, part, [&](int u, __m512i unit) { f(8 + u, unit); });
   }
 };
 using Q4_0Codes = NibbleCodes<Q4_0, 2, false>;
 using Q4_1Codes = NibbleCodes<Q4_1, 4, true>;
+using Q5_0Codes = NibbleCodes<Q5_0, 6, false, 2>;
+using Q5_1Codes = NibbleCodes<Q5_1, 8, true, 4>;
 
 struct Q8_0Codes {
   static constexpr int64_t kTile = 64, kPart = 32;
   struct Rows {
-    alignas(64) uint16_t scale[2][16] = {};
+    alignas(64) uint32_t start[2][16] = {};  ///< the low halves are scales
   };
   explicit Q8_0Codes(const Codes&) {}
   static LORIKEET_INLINE const uint8_t* at(const Codes& w, int64_t row, int64_t first) {
@@ -157,64 +220,26 @@ struct Q8_0Codes {
   static LORIKEET_INLINE __m512i load(const Codes& w, int64_t row, int64_t first, int64_t columns, int i,
                                       Rows& rows) {
     const uint8_t* b = at(w, row, first);
-    rows.scale[0][i] = half_bits(b);
+    put(&rows.start[0][i], four_bytes(b));
     if (columns < kTile)
       return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 2)));
-    rows.scale[1][i] = half_bits(b + Q8_0::kBytes);
+    put(&rows.start[1][i], four_bytes(b + Q8_0::kBytes));
     return two_halves(b + 2, b + Q8_0::kBytes + 2);
   }
   template <class F>
-  LORIKEET_INLINE void units(const __m512i* codes, const Rows& rows, int part, const F& f) const {
-    const __m512 d = half_lanes(rows.scale[part]);
-    const auto value = [&](__m512i x) {
-      return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srai_epi32(x, 24)), d);
-    };
+  LORIKEET_INLINE void units(const __m512i* tile, const Rows& rows, int part, const F& f) const {
+    const __m512i* codes = tile + 8 * part;
+    const __m512 d = low_halves(rows.start[part]), d_high = scaled_down(d, 8);
     LORIKEET_UNROLL
     for (int c = 0; c < 8; ++c) {
-      const __m512i x = codes[c];
-      f(2 * c, pair_up(value(_mm512_slli_epi32(x, 24)), value(_mm512_slli_epi32(x, 16))));
-      f(2 * c + 1, pair_up(value(_mm512_slli_epi32(x, 8)), value(x)));
-    }
-  }
-};
-
-/// Two parts of a super-block: 32 bytes whose low and high nibbles have scales of their own.
-struct Q4_KCodes {
-  static constexpr int64_t kTile = 128, kPart = 64;
-  struct Rows {
-    alignas(64) float scale[2][2][16] = {}, minimum[2][2][16] = {};
-  };
-  __m512 code;
-  explicit Q4_KCodes(const Codes&) : code(code_values(0)) {}
-  static LORIKEET_INLINE const uint8_t* at(const Codes& w, int64_t row, int64_t first) {
-    return block_at<Q4_K>(w, row, first) + 16 + first % Q4_K::kElements / 2;
-  }
-  static LORIKEET_INLINE __m512i load(const Codes& w, int64_t row, int64_t first, int64_t columns, int i,
-                                      Rows& rows) {
-    const uint8_t* b = block_at<Q4_K>(w, row, first);
-    const int part0 = static_cast<int>(first % Q4_K::kElements / kPart);
-    const float d = half_at(b), dmin = half_at(b + 2);
-    for (int part = 0; part < columns / kPart; ++part)
-      for (int high = 0; high < 2; ++high) {
-        const SixBit s = six_bit(b + 4, 2 * (part0 + part) + high);
-        rows.scale[part][high][i] = d * s.scale;
-        rows.minimum[part][high][i] = dmin * s.minimum;
+      const __m512i unsigned_codes = _mm512_xor_si512(codes[c], _mm512_set1_epi8(-128));  // each plus 128
+      LORIKEET_UNROLL
+      for (int u = 0; u < 2; ++u) {
+        const __m512i x = u == 0 ? unsigned_codes : _mm512_srli_epi32(unsigned_codes, 16);
+        f(2 * c + u, pair_up(_mm512_mul_ps(field(x, 0xff, field_start(), kFieldZero + 128), d),
+                             _mm512_mul_ps(field(x, 0xff00, field_start(), kFieldZero + 128 * 256), d_high)));
       }
-    const uint8_t* codes = at(w, row, first);
-    if (columns < kTile)
-      return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
-    return _mm512_loadu_si512(codes);
-  }
-  template <class F>
-  LORIKEET_INLINE void units(const __m512i* codes, const Rows& rows, int part, const F& f) const {
-    const __m512 d[2] = {_mm512_load_ps(rows.scale[part][0]), _mm512_load_ps(rows.scale[part][1])};
-    const __m512 m[2] = {_mm512_load_ps(rows.minimum[part][0]), _mm512_load_ps(rows.minimum[part][1])};
-    split_nibbles<32>(
-        codes,
-        [&](__m512i x, int high) {
-          return _mm512_fmsub_ps(_mm512_permutexvar_ps(x, code), d[high], m[high]);
-        },
-        f);
+    }
   }
 };
 
@@ -223,7 +248,6 @@ struct Q4_KCodes {
 template <class Format, class F>
 LORIKEET_INLINE void for_each_unit(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
                                    int64_t ahead, const F& f) {
-  constexpr int kParts = Format::kTile / Format::kPart;
   const Format format(w);
   for (int64_t done = 0; done < k;) {
     const int64_t columns = smaller(Format::kTile - (first + done) % Format::kTile, k - done);
@@ -239,8 +263,9 @@ LORIKEET_INLINE void for_each_unit(const Codes& w, const int32_t* rows, int n, i
     if (ahead)
       for (int i = 0; i < n; ++i) __builtin_prefetch(Format::at(w, rows[i], first + done) + ahead, 0, 2);
     transpose16(r);
+    if constexpr (requires { scales.more; }) transpose16(scales.more);
     for (int part = 0; part < columns / Format::kPart; ++part)
-      format.units(r + 16 / kParts * part, scales, part,
+      format.units(r, scales, part,
                    [&](int u, __m512i unit) { f((done + part * Format::kPart) / 2 + u, unit); });
     done += columns;
   }

@@ -1,6 +1,6 @@
 // AVX-512 with dot products of bf16 pairs. Its f32 products are those of avx512.cpp.
 #include "backend/cpu/simd/attention.h"
-#include "backend/cpu/simd/avx512_codes.h"
+#include "backend/cpu/simd/avx512_codes_k.h"
 #include "backend/cpu/simd/avx512_decode.h"
 
 namespace lorikeet::simd {
@@ -21,12 +21,12 @@ const Table& avx512bf16_table() {
        code_ops<Bnb4Codes>(),
        code_ops<Q4_0Codes>(),
        code_ops<Q4_1Codes>(),
-       {},
-       {},
+       code_ops<Q5_0Codes>(),
+       code_ops<Q5_1Codes>(),
        code_ops<Q8_0Codes>(),
        code_ops<Q4_KCodes>(),
-       {},
-       {}},
+       code_ops<Q5_KCodes>(),
+       code_ops<Q6_KCodes>()},
       few_dense<DotBf16, 2>,
       attention_ops<PairPanel>(),
   };
