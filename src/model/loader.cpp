@@ -90,16 +90,16 @@ Weight WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) 
   if (const auto it = matrices_.find(name); it != matrices_.end()) return it->second;
   const SourceTensor& t = source(name, rows, cols);
   check_unchanged();
+  const bool dense = t.stored.format == WeightFormat::dense;
+  const bool as_used =
+      t.row_order == RowOrder::as_is && !t.stored.transposed && !options_.writable.contains(name);
   Weight w;
   if (options_.base_format == BaseFormat::bnb_4bit && t.expected.role == TensorRole::linear)
     w = quantized(t);
-  else if (t.stored.format == WeightFormat::dense && t.row_order == RowOrder::as_is && !t.stored.transposed &&
-           !options_.writable.contains(name))
+  else if (dense ? as_used : options_.base_format == BaseFormat::keep)
     w = in_place(t);
-  else if (t.stored.format == WeightFormat::dense)
+  else if (dense)
     w = copied(t);
-  else if (options_.base_format == BaseFormat::keep)
-    w = in_place(t);
   else
     w = dequantized(t, options_.compute);
   matrices_.emplace(name, w);

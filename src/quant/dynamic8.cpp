@@ -42,7 +42,8 @@ const Grid& grid(DynamicMap map) {
 int grid_index(float value) {
   if (std::isnan(value)) return 0;  // 0 times the infinite reciprocal of a denormal scale
   const float half = (std::clamp(value, -1.0f, 1.0f) + 1.0f) * 0.5f;
-  return static_cast<int>(static_cast<float>(static_cast<double>(half) * 65535.0 + 0.5));
+  const double position = static_cast<double>(half) * 65535.0 + 0.5;
+  return static_cast<int>(static_cast<float>(position));
 }
 
 }  // namespace

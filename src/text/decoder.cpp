@@ -13,7 +13,8 @@ constexpr const char* kReplacementCharacter = "\xef\xbf\xbd";
 void join(std::vector<std::string>& tokens) {
   std::string all;
   for (const std::string& t : tokens) all += t;
-  tokens.assign(1, std::move(all));
+  tokens.clear();
+  tokens.push_back(std::move(all));
 }
 
 class Sequence : public Decoder {
@@ -168,7 +169,7 @@ class Metaspace : public Decoder {
 
 // One character, not empty: what Strip and Metaspace work with.
 std::string character(const ComponentJson& json, const char* key, const char* fallback) {
-  const std::string text = json.string_or(key, fallback);
+  std::string text = json.string_or(key, fallback);
   if (!text.empty() && code_point_at(text, 0).size == text.size()) return text;
   throw Error(ErrorKind::format, fmt::format("\"{}\" must be one character, it is '{}'", key, text),
               json.where);

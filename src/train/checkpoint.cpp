@@ -119,7 +119,7 @@ Json read_manifest(const std::string& path) {
 void check_files(const std::string& path) {
   const Json manifest = read_manifest(path);
   for (const auto& [name, recorded] : manifest["files"].items()) {
-    const std::string file = path + "/" + name;
+    const std::string file = fmt::format("{}/{}", path, name);
     std::error_code ignored;
     if (name.find('/') != std::string::npos)
       throw Error(ErrorKind::format, "the checkpoint's list of files is damaged", path);
@@ -145,7 +145,8 @@ std::vector<CheckpointPlace> list_checkpoints(const std::string& folder) {
     int64_t step = 0;
     const char* end = name.data() + name.size();
     const auto [rest, failed] = std::from_chars(name.data() + kFolderPrefix.size(), end, step);
-    if (failed == std::errc() && rest == end && step >= 0) found.push_back({step, folder + "/" + name});
+    if (failed == std::errc() && rest == end && step >= 0)
+      found.push_back({step, fmt::format("{}/{}", folder, name)});
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.step < b.step; });
   return found;
@@ -171,7 +172,8 @@ std::string save_checkpoint(const std::string& folder, const RunState& state, co
   for (const auto& [key, value] : identity) manifest["identity"][key] = value;
   manifest["files"] = Json::object();
   std::sort(names.begin(), names.end());
-  for (const std::string& name : names) manifest["files"][name] = checksum_of(path + "/" + name);
+  for (const std::string& name : names)
+    manifest["files"][name] = checksum_of(fmt::format("{}/{}", path, name));
   write_file_atomic(path + "/" + kManifest, lorikeet::to_text(manifest, 2) + "\n");
   target.commit();
   return target.target();

@@ -109,7 +109,7 @@ StartPoint find_start(const RunConfig& config, int64_t total_steps) {
 
 void clear_output(const std::string& folder, bool remove_results) {
   for (const std::string& name : entries_of(folder))
-    if (is_temporary(name)) remove_folder(folder + "/" + name);
+    if (is_temporary(name)) remove_folder(fmt::format("{}/{}", folder, name));
   if (!remove_results) return;
   for (const CheckpointPlace& c : list_checkpoints(folder)) remove_folder(c.path);
   for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "README.md", "run.yaml",

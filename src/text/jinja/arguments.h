@@ -16,7 +16,7 @@ class Bound {
   bool has(size_t i) const { return values_[i].has_value(); }
   /// Parameter i, which must have been given.
   const Value& required(size_t i) const;
-  Value or_else(size_t i, Value fallback) const { return values_[i] ? *values_[i] : std::move(fallback); }
+  Value or_else(size_t i, const Value& fallback) const { return values_[i] ? *values_[i] : fallback; }
   bool flag(size_t i, bool fallback) const { return values_[i] ? truth(*values_[i]) : fallback; }
   int64_t integer(size_t i, int64_t fallback) const;
   /// A text, or nothing for a missing argument or none.
@@ -28,5 +28,10 @@ class Bound {
   std::vector<const char*> names_;
   std::vector<std::optional<Value>> values_;
 };
+
+/// For a function without parameters.
+inline void no_arguments(Interpreter& interpreter, const std::string& function, const Arguments& arguments) {
+  const Bound none(interpreter, function, arguments, {});
+}
 
 }  // namespace lorikeet::jinja

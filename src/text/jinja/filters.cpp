@@ -17,21 +17,21 @@ namespace {
 Value soft_text(Interpreter& in, const Value& v) { return v.is_text() ? v : Value(to_str(in, v)); }
 
 Value string(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "string", a, {});
+  no_arguments(in, "string", a);
   return soft_text(in, v);
 }
 Value safe(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "safe", a, {});
+  no_arguments(in, "safe", a);
   return markup(to_str(in, v));
 }
 Value escape(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "escape", a, {});
+  no_arguments(in, "escape", a);
   return v.is_markup() ? v : markup(escape_html(to_str(in, v)));
 }
 
 template <std::string (*Convert)(std::string_view)>
 Value convert(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "filter", a, {});
+  no_arguments(in, "filter", a);
   const Value text = soft_text(in, v);
   in.charge_text(text.text().size());
   return text_like(text, Convert(text.text()));
@@ -106,7 +106,7 @@ Value indent(Interpreter& in, const Value& v, const Arguments& a) {
 
 Value to_int(Interpreter& in, const Value& v, const Arguments& a) {
   const Bound b(in, "int", a, {"default", "base"});
-  const Value fallback = b.or_else(0, int64_t{0});
+  Value fallback = b.or_else(0, int64_t{0});
   if (v.is_integer()) return v.integer();
   double number = 0;
   if (v.is<double>()) {
@@ -139,7 +139,7 @@ Value to_float(Interpreter& in, const Value& v, const Arguments& a) {
 }
 
 Value absolute(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "abs", a, {});
+  no_arguments(in, "abs", a);
   if (v.is_integer()) return v.integer() < 0 ? negative(in, v) : Value(v.integer());
   if (v.is<double>()) return std::fabs(v.get<double>());
   in.defined(v);
@@ -164,7 +164,7 @@ Value round_filter(Interpreter& in, const Value& v, const Arguments& a) {
 }
 
 Value word_count(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "wordcount", a, {});
+  no_arguments(in, "wordcount", a);
   return static_cast<int64_t>(split(to_str(in, v), std::nullopt, -1).size());
 }
 

@@ -151,7 +151,7 @@ Value count_method(In in, const Value& self, Args a) {
 
 Value replace_method(In in, const Value& self, Args a) {
   const Bound b(in, "replace", a, {"old", "new", "count"});
-  const Value from = b.required(0), to = b.required(1);
+  const Value &from = b.required(0), &to = b.required(1);
   if (!from.is_text() || !to.is_text()) in.fail("replace() argument must be str");
   return text_like(self, replace(in, self.text(), from.text(), to.text(), b.integer(2, -1)));
 }
@@ -175,7 +175,7 @@ Value join_method(In in, const Value& self, Args a) {
 
 template <std::string (*Convert)(std::string_view)>
 Value convert_method(In in, const Value& self, Args a) {
-  Bound(in, "method", a, {});
+  no_arguments(in, "method", a);
   in.charge_text(self.text().size());
   return text_like(self, Convert(self.text()));
 }
@@ -229,7 +229,7 @@ Value zfill_method(In in, const Value& self, Args a) {
 // str.isdigit and the like: not empty, and all characters of a class.
 template <bool (*InClass)(uint32_t)>
 Value all_method(In in, const Value& self, Args a) {
-  Bound(in, "method", a, {});
+  no_arguments(in, "method", a);
   const std::string& s = self.text();
   in.charge(s.size());
   for (size_t at = 0; at < s.size();) {
@@ -251,7 +251,7 @@ bool is_ascii(uint32_t c) { return c < 0x80; }
 
 template <bool Upper>
 Value case_method(In in, const Value& self, Args a) {
-  Bound(in, "method", a, {});
+  no_arguments(in, "method", a);
   const std::string& s = self.text();
   in.charge(s.size());
   return Upper ? upper(s) == s && lower(s) != s : lower(s) == s && upper(s) != s;
@@ -308,7 +308,7 @@ constexpr Named<Method> kTextMethods[] = {
 
 template <Sequence::Kind Kind>
 Value view_method(In in, const Value& self, Args a) {
-  Bound(in, "items", a, {});
+  no_arguments(in, "items", a);
   std::vector<Value> out;
   for (const auto& [key, value] : self.dict()->entries()) {
     in.charge(sizeof(Value));
@@ -328,7 +328,7 @@ Value get_method(In in, const Value& self, Args a) {
   return found ? *found : b.or_else(1, Value());
 }
 Value copy_method(In in, const Value& self, Args a) {
-  Bound(in, "copy", a, {});
+  no_arguments(in, "copy", a);
   return self;
 }
 

@@ -236,7 +236,7 @@ std::string float_repr(double v) {
   if (std::isinf(v)) return v > 0 ? "inf" : "-inf";
   char buffer[64];
   const auto scientific = std::to_chars(buffer, buffer + sizeof buffer, v, std::chars_format::scientific);
-  const std::string s(buffer, scientific.ptr);
+  std::string s(buffer, scientific.ptr);
   const size_t e = s.find('e');
   const int exponent = std::stoi(s.substr(e + 1));
   if (exponent < -4 || exponent >= 16) return s;  // "1e+16", as Python writes it

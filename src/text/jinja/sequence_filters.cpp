@@ -30,31 +30,31 @@ Value sort_key(const Value& v, bool case_sensitive) {
 }
 
 Value length_filter(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "length", a, {});
+  no_arguments(in, "length", a);
   return length(in, v);
 }
 
 Value list(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "list", a, {});
+  no_arguments(in, "list", a);
   return make_sequence(in.iterate(v));
 }
 
 Value first(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "first", a, {});
+  no_arguments(in, "first", a);
   if (Generator* g = v.generator(); g && g->next < g->items.size()) return g->items[g->next++];
   const std::vector<Value> items = in.iterate(v);
   return items.empty() ? undefined("No first item, sequence was empty.") : items.front();
 }
 
 Value last(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "last", a, {});
+  no_arguments(in, "last", a);
   if (v.generator()) in.fail("'generator' object is not reversible");
   const std::vector<Value> items = in.iterate(v);
   return items.empty() ? undefined("No last item, sequence was empty.") : items.back();
 }
 
 Value reverse(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "reverse", a, {});
+  no_arguments(in, "reverse", a);
   if (v.generator()) in.fail("argument must be iterable");
   std::vector<Value> items = in.iterate(v);
   std::reverse(items.begin(), items.end());
@@ -82,7 +82,7 @@ Value join(Interpreter& in, const Value& v, const Arguments& a) {
 }
 
 Value items(Interpreter& in, const Value& v, const Arguments& a) {
-  Bound(in, "items", a, {});
+  no_arguments(in, "items", a);
   if (v.is_undefined()) return make_generator({});
   if (!v.dict()) in.fail("Can only get item pairs from a mapping.");
   std::vector<Value> out;
@@ -100,9 +100,9 @@ void sort_by(Interpreter& in, std::vector<std::pair<Value, Value>>& keyed, bool 
   if (reversed) std::reverse(keyed.begin(), keyed.end());
 }
 
-Value from_keyed(std::vector<std::pair<Value, Value>> keyed) {
+Value from_keyed(const std::vector<std::pair<Value, Value>>& keyed) {
   std::vector<Value> out;
-  for (auto& [key, value] : keyed) out.push_back(std::move(value));
+  for (const auto& [key, value] : keyed) out.push_back(value);
   return make_sequence(std::move(out));
 }
 
@@ -161,8 +161,8 @@ Value map(Interpreter& in, const Value& v, const Arguments& a) {
   if (a.positional.empty()) {
     const Bound b(in, "map", a, {"attribute", "default"});
     for (const Value& item : in.iterate(v)) {
-      Value found = dotted(in, item, b.required(0));
-      out.push_back(found.is_undefined() && b.has(1) ? b.required(1) : std::move(found));
+      const Value found = dotted(in, item, b.required(0));
+      out.push_back(found.is_undefined() && b.has(1) ? b.required(1) : found);
     }
     return make_generator(std::move(out));
   }

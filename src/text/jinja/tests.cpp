@@ -13,7 +13,7 @@ using In = Interpreter&;
 using Args = const Arguments&;
 
 bool none_given(In in, Args a) {
-  Bound(in, "test", a, {});
+  no_arguments(in, "test", a);
   return true;
 }
 Value one(In in, Args a) { return Bound(in, "test", a, {"other"}).required(0); }

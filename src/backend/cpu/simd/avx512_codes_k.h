@@ -22,8 +22,8 @@ struct SixBitRows<true> : SixBitRows<false> {
   __m512i more[16] = {};
 };
 
-/// Two parts of a super-block: 32 bytes whose low and high nibbles have scales of their own; with kHighAt, the
-/// fifth bits of part p are bits 2 p (low nibbles) and 2 p + 1 of the 32 bytes there.
+/// Two parts of a super-block: 32 bytes whose low and high nibbles have scales of their own; with kHighAt,
+/// the fifth bits of part p are bits 2 p (low nibbles) and 2 p + 1 of the 32 bytes there.
 template <class Format, int kCodesAt, int kHighAt = 0>
 struct SixBitScaleCodes {
   static constexpr int64_t kTile = 128, kPart = 64;
@@ -76,8 +76,8 @@ struct SixBitScaleCodes {
 using Q4_KCodes = SixBitScaleCodes<Q4_K, 16>;
 using Q5_KCodes = SixBitScaleCodes<Q5_K, 48, 16>;
 
-/// Half a super-block: the low nibbles of 64 bytes are its first 64 elements, the high ones the others; the two
-/// bits above quarter j are bits 2 j of 32 bytes; 16 elements share a scale.
+/// Half a super-block: the low nibbles of 64 bytes are its first 64 elements, the high ones the others; the
+/// two bits above quarter j are bits 2 j of 32 bytes; 16 elements share a scale.
 struct Q6_KCodes {
   static constexpr int64_t kTile = 128, kPart = 64;
   struct Rows {
@@ -90,7 +90,8 @@ struct Q6_KCodes {
   static LORIKEET_INLINE const uint8_t* at(const Codes& w, int64_t row, int64_t first) {
     return block_at<Q6_K>(w, row, first) + first % Q6_K::kElements / kTile * 64;
   }
-  static LORIKEET_INLINE __m512i load(const Codes& w, int64_t row, int64_t first, int64_t, int i, Rows& rows) {
+  static LORIKEET_INLINE __m512i load(const Codes& w, int64_t row, int64_t first, int64_t, int i,
+                                      Rows& rows) {
     const uint8_t* b = block_at<Q6_K>(w, row, first);
     const int64_t tile = first % Q6_K::kElements / kTile;
     rows.part0 = static_cast<int>(first % kTile / kPart);
@@ -112,10 +113,11 @@ struct Q6_KCodes {
       scale[g][0] = scaled_down(s, 4 * kHigh);
       scale[g][1] = scaled_down(s, 4 * kHigh + 8);
     }
-    nibbles<kHigh, 16, 32>(tile, high_bits<2>([&](int c, int u, int) {
-                             return moved(rows.more[c % 8], 16 * u + 4 * kHigh + 2 * (c / 8), 4 * kHigh + 4);
-                           }),
-                           [&](__m512 q, int shift, int c) { return _mm512_mul_ps(q, scale[c / 4][shift / 8]); }, f);
+    nibbles<kHigh, 16, 32>(
+        tile, high_bits<2>([&](int c, int u, int) {
+          return moved(rows.more[c % 8], 16 * u + 4 * kHigh + 2 * (c / 8), 4 * kHigh + 4);
+        }),
+        [&](__m512 q, int shift, int c) { return _mm512_mul_ps(q, scale[c / 4][shift / 8]); }, f);
   }
   template <class F>
   LORIKEET_INLINE void units(const __m512i* tile, const Rows& rows, int part, const F& f) const {
