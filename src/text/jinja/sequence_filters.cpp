@@ -122,7 +122,7 @@ Value sort(Interpreter& in, const Value& v, const Arguments& a) {
     keyed.emplace_back(make_sequence(std::move(keys)), item);
   }
   sort_by(in, keyed, b.flag(0, false));
-  return from_keyed(std::move(keyed));
+  return from_keyed(keyed);
 }
 
 Value dict_sort(Interpreter& in, const Value& v, const Arguments& a) {
@@ -137,7 +137,7 @@ Value dict_sort(Interpreter& in, const Value& v, const Arguments& a) {
                        make_sequence({key, value}, Sequence::Kind::tuple));
   }
   sort_by(in, keyed, b.flag(2, false));
-  return from_keyed(std::move(keyed));
+  return from_keyed(keyed);
 }
 
 Value unique(Interpreter& in, const Value& v, const Arguments& a) {
