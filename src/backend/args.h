@@ -2,10 +2,10 @@
 // The arguments of every op, the contract between ops/ and the kernels of each backend.
 //
 // Letters: N tokens (rows end to end), C hidden_size, H query heads, K key/value heads, D head_dim, F
-// intermediate_size, V vocab_size, R padded lora rank. "compute type" is bf16, f32 (or f64, c128 on the
-// reference backend); statistics are stat_dtype(compute). Outputs come first. Unless an argument block says
-// otherwise, an output may not overlap an input. Matrices may have stride > cols; TensorViews named w, rstd,
-// lse are contiguous. Sums inside a kernel are at least f32. A result may not depend on the number of
+// intermediate_size, E experts, V vocab_size, R padded lora rank. "compute type" is bf16, f32 (or f64, c128
+// on the reference backend); statistics are stat_dtype(compute). Outputs come first. Unless an argument block
+// says otherwise, an output may not overlap an input. Matrices may have stride > cols; TensorViews named w,
+// rstd, lse are contiguous. Sums inside a kernel are at least f32. A result may not depend on the number of
 // threads.
 #include <cmath>
 
@@ -79,14 +79,16 @@ struct AddArgs {
 /// y = residual + x W^T + bias + low lora_b^T, one sum in f32 rounded once.
 /// y [N,out] compute type or f32; x [N,in]; residual (optional) [N,out], may be y; bias (optional) [1,out];
 /// low (optional) [N,R] with lora_b [out,R] (the scale s is in lora_b), both of the compute type.
+/// planned_rows: the workspace is what that many rows need, where a plan cannot know how many of them come.
 struct LinearArgs {
   static constexpr auto op_name = "linear";
   TensorView y, x;
   const Weight* w;
   TensorView bias, residual, low, lora_b;
+  int64_t planned_rows = 0;
 };
 /// dx (+)= sum_i dy[i] W_i + dlow A, one sum over all i in f32   (dx [N,in]; dy[i] [N,out_i]; dlow [N,R];
-/// lora_a [R,in])
+/// lora_a [R,in]; planned_rows as in LinearArgs)
 struct LinearDxArgs {
   static constexpr auto op_name = "linear_dx";
   TensorView dx;
@@ -95,6 +97,7 @@ struct LinearDxArgs {
   TensorView dy[3];
   const Weight* w[3];
   TensorView dlow, lora_a;
+  int64_t planned_rows = 0;
 };
 /// dw += scale * dy^T x, tokens in chunks of kTokenChunk added in order   (dw [out,in] stat; dy [N,out]; x
 /// [N,in])
@@ -228,6 +231,46 @@ struct ScatterRowsArgs {
   static constexpr auto op_name = "scatter_rows";
   TensorView y, x;
   const int32_t* at;
+};
+/// Where the rows of a mixture of experts lie: M = N * top_k of them, expert after expert, those of one
+/// expert in the order of their tokens. Filled by route; null on a dry run.
+struct ExpertRows {
+  int64_t top_k = 0;
+  int32_t* expert = nullptr;  ///< [N,top_k] the experts of each token, rising
+  int32_t* row = nullptr;     ///< [N,top_k] the token's row at each of them
+  int32_t* token = nullptr;   ///< [M] the token of each row
+  int32_t* first = nullptr;   ///< [E+1] the first row of each expert, and M
+};
+/// probability = softmax(logits) over E experts; a token goes to the top_k most probable ones, of equals to
+/// the lower one; weight = probability of each choice, divided by their sum if `normalize`.
+/// (weight [M,1], probability and logits [N,E] stat; probability may be logits)
+struct RouteArgs {
+  static constexpr auto op_name = "route";
+  TensorView weight, probability, logits;
+  ExpertRows rows;
+  bool normalize;
+};
+/// The gradient of the weights in the logits; the choice has none.   (dlogits [N,E] compute type; dweight
+/// [M,1] stat)
+struct RouteBwdArgs {
+  static constexpr auto op_name = "route_bwd";
+  TensorView dlogits, dweight, weight, probability;
+  ExpertRows rows;
+  bool normalize;
+};
+/// y[n] = residual[n] + sum over the token's rows, in the order of their experts, of weight * x[row], rounded
+/// once   (y, residual [N,C], y may be residual; x [M,C]; weight [M,1] stat; residual and weight are
+/// optional)
+struct CombineRowsArgs {
+  static constexpr auto op_name = "combine_rows";
+  TensorView y, residual, x, weight;
+  ExpertRows rows;
+};
+/// Backward of y = weight * x, row by row: dweight = sum of dy * x, dx = weight * dy   (dx, dy, x [M,F], dx
+/// may be dy; weight, dweight [M,1] stat)
+struct RowWeightBwdArgs {
+  static constexpr auto op_name = "row_weight_bwd";
+  TensorView dx, dweight, dy, x, weight;
 };
 struct ZeroArgs {
   static constexpr auto op_name = "zero";

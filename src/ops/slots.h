@@ -1,5 +1,7 @@
 #pragma once
 // What an op reads and what learns: plain views into the weight store and the trainable store.
+#include <vector>
+
 #include "core/batch.h"
 #include "core/tensor.h"
 #include "quant/weight.h"
@@ -43,6 +45,20 @@ struct LinearGroup {
       if (slots[i].learns()) return true;
     return false;
   }
+};
+
+/// One expert of a mixture, a frozen gated MLP.
+struct ExpertSlot {
+  Weight gate, up;  ///< [F,C]
+  Weight down;      ///< [C,F]
+};
+/// A mixture of experts, or (without experts) none. All of it is frozen.
+struct ExpertsSlot {
+  Weight router;  ///< [E,C]
+  std::vector<ExpertSlot> experts;
+  int64_t top_k = 0;       ///< experts of a token
+  bool normalize = false;  ///< the weights of a token's experts are divided by their sum
+  explicit operator bool() const { return !experts.empty(); }
 };
 
 enum class NormKind : uint8_t { rms, layer };

@@ -21,6 +21,8 @@ LORIKEET_CPU_OP(LogitCapOp, LogitCapArgs);
 LORIKEET_CPU_OP(RopeOp, RopeArgs);
 LORIKEET_CPU_OP(GatedActivationOp, GatedActivationArgs);
 LORIKEET_CPU_OP(GatedActivationBwdOp, GatedActivationBwdArgs);
+LORIKEET_CPU_OP(CombineRowsOp, CombineRowsArgs);
+LORIKEET_CPU_OP(RowWeightBwdOp, RowWeightBwdArgs);
 LORIKEET_CPU_OP(CrossEntropyOp, CrossEntropyArgs);
 LORIKEET_CPU_OP(EmbeddingOp, EmbeddingArgs);
 LORIKEET_CPU_OP(EmbeddingBwdOp, EmbeddingBwdArgs);

@@ -27,7 +27,8 @@ std::span<const Kernel<Args>> simd_list_both() {
 
 }  // namespace
 
-// Rows that are only copied: memcpy is as fast as any instruction set.
+// Rows that are only copied, for which memcpy is as fast as any instruction set, and the choice of experts, a
+// few numbers a token.
 template <class Args>
 std::span<const Kernel<Args>> cpu_kernels() {
   static constexpr Kernel<Args> list[] = {ref::portable<Bf16, Args>(kBf16), ref::portable<float, Args>(kF32)};
@@ -35,6 +36,8 @@ std::span<const Kernel<Args>> cpu_kernels() {
 }
 template std::span<const Kernel<GatherRowsArgs>> cpu_kernels();
 template std::span<const Kernel<ScatterRowsArgs>> cpu_kernels();
+template std::span<const Kernel<RouteArgs>> cpu_kernels();
+template std::span<const Kernel<RouteBwdArgs>> cpu_kernels();
 template <>
 std::span<const Kernel<ZeroArgs>> cpu_kernels() {
   return {&ref::kZero, 1};
@@ -123,6 +126,14 @@ std::span<const Kernel<GatedActivationArgs>> cpu_kernels() {
 template <>
 std::span<const Kernel<GatedActivationBwdArgs>> cpu_kernels() {
   return simd_list_both<cpu::GatedActivationBwdOp, GatedActivationBwdArgs>();
+}
+template <>
+std::span<const Kernel<CombineRowsArgs>> cpu_kernels() {
+  return simd_list_both<cpu::CombineRowsOp, CombineRowsArgs>();
+}
+template <>
+std::span<const Kernel<RowWeightBwdArgs>> cpu_kernels() {
+  return simd_list_both<cpu::RowWeightBwdOp, RowWeightBwdArgs>();
 }
 template <>
 std::span<const Kernel<CrossEntropyArgs>> cpu_kernels() {

@@ -21,6 +21,7 @@ Product forward(const simd::Table& t, const LinearArgs& a) {
   p.out = a.y;
   p.add = a.residual;
   p.bias = a.bias;
+  p.planned_rows = a.planned_rows;
   p.table = &t;
   p.ops = &panel_ops(t, a.x.dtype);
   p.add_term(a.x, RightSide(*a.w, RightSide::Axis::columns, *p.ops));
@@ -32,6 +33,7 @@ Product backward(const simd::Table& t, const LinearDxArgs& a) {
   Product p;
   p.out = a.dx;
   if (a.accumulate) p.add = a.dx;
+  p.planned_rows = a.planned_rows;
   p.table = &t;
   p.ops = &panel_ops(t, a.dx.dtype);
   for (int i = 0; i < a.count; ++i) p.add_term(a.dy[i], RightSide(*a.w[i], RightSide::Axis::rows, *p.ops));

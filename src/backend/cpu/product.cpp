@@ -17,24 +17,53 @@ constexpr int64_t kChunkRows = 48;      // rows between two uses of the f32 tile
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/// Where everything lies, derived from shapes alone.
-struct Layout {
-  int unit;
-
-  int64_t units = 0, panel_units, panels, splits, split_rows;
-  bool one_block, few;
+/// How a product of some number of rows is cut into work items.
+struct Cut {
+  int64_t panel_units, panels, splits, split_rows;
+  bool one_block, few = true;
   int64_t width = simd::kPanelColumns;
+
+  Cut(const Product& p, int64_t units, int64_t rows, int threads) {
+    const int64_t most = rows <= kFewRows ? kPanelUnitsFewRows : kPanelUnits;
+    one_block = units <= (rows <= kFewRows ? most : most + kPanelSlack);
+    panel_units = one_block ? units : most;
+    for (int i = 0; i < p.count; ++i) few = few && p.terms[i].b.has_few(rows);
+    if (few && p.out.cols < kNarrowBelow) width = 16;
+    panels = (p.out.cols + width - 1) / width;
+    splits = row_splits(rows, panels, threads);
+    split_rows = (rows + splits - 1) / splits;
+  }
+  int64_t tile_rows() const { return one_block ? std::min(split_rows, kChunkRows + 1) : split_rows; }
+  /// More splits of `rows` rows, until the tile of each has room.
+  void fit_tile(int64_t rows, int64_t room) {
+    if (tile_rows() <= room) return;
+    splits = (rows + room - 1) / room;
+    split_rows = (rows + splits - 1) / splits;
+  }
+};
+
+int64_t units_of(const Product& p) {
+  int64_t units = 0;
+  for (int i = 0; i < p.count; ++i) units += (p.terms[i].a.cols + p.ops->unit - 1) / p.ops->unit;
+  return units;
+}
+
+/// Where everything lies, derived from shapes alone.
+struct Layout : Cut {
+  int unit;
   int64_t ahead;  // columns from a panel to the one this thread will probably take next
   size_t wide[Product::kMaxTerms] = {}, tails[Product::kMaxTerms] = {}, bias = 0;  // offsets of shared parts
   size_t threads_at = 0, panel_bytes, tile_bytes, thread_bytes;
 
-  Layout(const Product& p, int threads) : unit(p.ops->unit) {
-    const int64_t rows = p.out.rows, cols = p.out.cols;
+  Layout(const Product& p, int threads) : Cut(p, units_of(p), p.out.rows, threads), unit(p.ops->unit) {
+    // What the planned rows need, the fewer rows fit into.
+    const int64_t rows = std::max(p.out.rows, p.planned_rows), cols = p.out.cols;
+    const Cut planned(p, units_of(p), rows, threads);
+    fit_tile(p.out.rows, planned.tile_rows());
 
     size_t at = 0;
     for (int i = 0; i < p.count; ++i) {
       const Product::Term& t = p.terms[i];
-      units += (t.a.cols + unit - 1) / unit;
       if (unit == 1 && t.a.dtype != DType::f32) {
         wide[i] = at;
         at += aligned(static_cast<size_t>(rows * t.a.cols) * 4);
@@ -48,19 +77,9 @@ struct Layout {
     if (p.bias) at += aligned(static_cast<size_t>(cols) * 4);
     threads_at = at;
 
-    const int64_t most = rows <= kFewRows ? kPanelUnitsFewRows : kPanelUnits;
-    one_block = units <= (rows <= kFewRows ? most : most + kPanelSlack);
-    panel_units = one_block ? units : most;
-    few = true;
-    for (int i = 0; i < p.count; ++i) few = few && p.terms[i].b.has_few(rows);
-    if (few && cols < kNarrowBelow) width = 16;
-    panels = (cols + width - 1) / width;
-    splits = row_splits(rows, panels, threads);
-    split_rows = (rows + splits - 1) / splits;
     ahead = width * ((threads + splits - 1) / splits);
-    const int64_t tile_rows = one_block ? std::min(split_rows, kChunkRows + 1) : split_rows;
-    panel_bytes = static_cast<size_t>(panel_units) * 4 * simd::kPanelColumns;
-    tile_bytes = static_cast<size_t>(tile_rows) * 4 * simd::kPanelColumns;
+    panel_bytes = static_cast<size_t>(planned.panel_units) * 4 * simd::kPanelColumns;
+    tile_bytes = static_cast<size_t>(planned.tile_rows()) * 4 * simd::kPanelColumns;
     thread_bytes = aligned(panel_bytes + tile_bytes + RightSide::kScratchBytes);
   }
   size_t total(int threads) const { return threads_at + static_cast<size_t>(threads) * thread_bytes; }

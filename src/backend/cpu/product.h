@@ -15,9 +15,10 @@ struct Product {
     TensorView a;  ///< [rows, sums], elements of the compute type
     RightSide b;   ///< sums -> cols
   };
-  TensorView out;   ///< [rows, cols] f32 or bf16
-  TensorView add;   ///< optional, same shape; may be out
-  TensorView bias;  ///< optional [1, cols], f32, bf16 or f16
+  TensorView out;            ///< [rows, cols] f32 or bf16
+  TensorView add;            ///< optional, same shape; may be out
+  TensorView bias;           ///< optional [1, cols], f32, bf16 or f16
+  int64_t planned_rows = 0;  ///< the workspace is laid out for that many, if out has fewer
   const simd::Table* table = nullptr;
   const simd::PanelOps* ops = nullptr;
   int count = 0;

@@ -2,6 +2,7 @@
 // Rows of kernel lists made from the portable kernels.
 #include "backend/ref/attention.h"
 #include "backend/ref/elementwise.h"
+#include "backend/ref/experts.h"
 #include "backend/ref/linear.h"
 #include "backend/ref/loss.h"
 
@@ -30,6 +31,10 @@ inline DType compute_type(const GatedActivationArgs& a) { return a.gate.dtype; }
 inline DType compute_type(const GatedActivationBwdArgs& a) { return a.gate.dtype; }
 inline DType compute_type(const GatherRowsArgs& a) { return a.x.dtype; }
 inline DType compute_type(const ScatterRowsArgs& a) { return a.x.dtype; }
+inline DType compute_type(const RouteArgs& a) { return a.logits.dtype; }
+inline DType compute_type(const RouteBwdArgs& a) { return a.dlogits.dtype; }
+inline DType compute_type(const CombineRowsArgs& a) { return a.x.dtype; }
+inline DType compute_type(const RowWeightBwdArgs& a) { return a.x.dtype; }
 inline DType compute_type(const CrossEntropyArgs& a) { return a.logits.dtype; }
 inline DType compute_type(const SquareSumArgs& a) { return a.g.dtype; }
 

@@ -55,6 +55,10 @@ template std::span<const Kernel<GatedActivationArgs>> reference_kernels();
 template std::span<const Kernel<GatedActivationBwdArgs>> reference_kernels();
 template std::span<const Kernel<GatherRowsArgs>> reference_kernels();
 template std::span<const Kernel<ScatterRowsArgs>> reference_kernels();
+template std::span<const Kernel<RouteArgs>> reference_kernels();
+template std::span<const Kernel<RouteBwdArgs>> reference_kernels();
+template std::span<const Kernel<CombineRowsArgs>> reference_kernels();
+template std::span<const Kernel<RowWeightBwdArgs>> reference_kernels();
 template std::span<const Kernel<CrossEntropyArgs>> reference_kernels();
 template std::span<const Kernel<SquareSumArgs>> reference_kernels();
 

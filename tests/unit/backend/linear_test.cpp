@@ -126,6 +126,42 @@ TEST(LinearKernels, SeeEveryWeightWithTheBitsOfItsDecoder) {
   });
 }
 
+TEST(LinearKernels, NeedTheSameWorkspaceForAnyPartOfThePlannedRowsAndGiveTheSameBits) {
+  for_each_case([](Isa isa, DType type) {
+    constexpr int64_t kPlanned = 700;
+    for (const int64_t in : {37, 5952}) {  // one packed block, and more of them than one
+      const OwnedWeight w = random_weight(WeightFormat::dense, 70, in, 1, {.dtype = DType::bf16});
+      const Matrix x = Matrix::random(kPlanned, in, type, 2), dy = Matrix::random(kPlanned, 70, type, 3);
+      Matrix y(kPlanned, 70, type), dx(kPlanned, in, type);
+      const auto forward = [&](int64_t n, int64_t planned) {
+        return LinearArgs{y.view().row_range(0, n), x.view().row_range(0, n), &w.w, {}, {}, {}, {}, planned};
+      };
+      const auto backward = [&](int64_t n, int64_t planned) {
+        return LinearDxArgs{
+            dx.view().row_range(0, n), false, 1, {dy.view().row_range(0, n)}, {&w.w}, {}, {}, planned};
+      };
+      for (const int threads : {1, 3}) {
+        const auto bytes = [&](const auto& a) {
+          return row_named<std::decay_t<decltype(a)>>(name_of(isa)).workspace_bytes(a, threads);
+        };
+        for (int64_t n = 1; n <= kPlanned; ++n) {
+          ASSERT_EQ(bytes(forward(n, kPlanned)), bytes(forward(kPlanned, 0))) << n << " rows of " << in;
+          ASSERT_EQ(bytes(backward(n, kPlanned)), bytes(backward(kPlanned, 0))) << n << " rows of " << in;
+        }
+        for (const int64_t n : {1, 3, 25, 47, 48, 49, 96, 383}) {
+          run_row(name_of(isa), forward(n, 0), threads);
+          run_row(name_of(isa), backward(n, 0), threads);
+          const Matrix wanted_y = y, wanted_dx = dx;
+          run_row(name_of(isa), forward(n, kPlanned), threads);
+          run_row(name_of(isa), backward(n, kPlanned), threads);
+          EXPECT_TRUE(y.same_bytes(wanted_y)) << n << " rows of " << in;
+          EXPECT_TRUE(dx.same_bytes(wanted_dx)) << n << " rows of " << in;
+        }
+      }
+    }
+  });
+}
+
 TEST(LinearKernels, DoNotDependOnTheNumberOfThreads) {
   for_each_case([](Isa isa, DType type) {
     const OwnedWeight w = random_weight(WeightFormat::bnb4, 333, 640, 1);
