@@ -64,8 +64,20 @@ def linear_modules(model):
             yield name, module
 
 
+def expert_matrices(model):
+    """The matrices of experts, which transformers holds in two tensors per layer: gate over up, and down."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("experts.gate_up_proj"):
+            for both in parameter.data:
+                yield from both.chunk(2)
+        elif name.endswith("experts.down_proj"):
+            yield from parameter.data
+
+
 def quantize_linears(model, **options):
-    """Replaces the weights of all linear layers but the head by what 4 bits leave of them."""
+    """Replaces the weights of all linear layers but the head by what 4 bits leave of them, experts included."""
+    for matrix in expert_matrices(model):
+        matrix.copy_(nf4_round_trip(matrix, **options))
     for _, module in linear_modules(model):
         transposed = not isinstance(module, torch.nn.Linear)
         weight = module.weight.data.t() if transposed else module.weight.data

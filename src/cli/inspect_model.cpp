@@ -46,13 +46,12 @@ struct Group {
   std::map<std::string, int64_t> formats;
 };
 
-/// The name without its layer number: "model.layers.3.mlp.up_proj.weight" ->
+/// The name without the numbers of layer and expert: "model.layers.3.mlp.up_proj.weight" ->
 /// "model.layers.*.mlp.up_proj.weight".
-std::string without_layer(const std::string& name) {
+std::string without_numbers(std::string name) {
   for (size_t at = name.find('.'); at != std::string::npos; at = name.find('.', at + 1)) {
     const size_t end = name.find_first_not_of("0123456789", at + 1);
-    if (end != std::string::npos && end > at + 1 && name[end] == '.')
-      return name.substr(0, at + 1) + "*" + name.substr(end);
+    if (end != std::string::npos && end > at + 1 && name[end] == '.') name.replace(at + 1, end - at - 1, "*");
   }
   return name;
 }
@@ -61,7 +60,7 @@ std::vector<std::pair<std::string, Group>> groups_of(const ModelFiles& files) {
   std::vector<std::pair<std::string, Group>> groups;
   std::map<std::string, size_t> index;
   for (const SourceTensor& t : files.tensors()) {
-    const std::string name = without_layer(t.expected.name);
+    const std::string name = without_numbers(t.expected.name);
     const auto [at, fresh] = index.emplace(name, groups.size());
     if (fresh) groups.emplace_back(name, Group{});
     Group& group = groups[at->second].second;
@@ -92,27 +91,33 @@ Json as_json(const ModelFiles& files) {
          {"bytes", t.bytes()},
          {"bits_per_weight",
           bits_per_weight(static_cast<int64_t>(t.bytes()), t.expected.rows * t.expected.cols)}});
-  return Json{{"path", files.path()},
-              {"name", files.name()},
-              {"architecture", s.architecture},
-              {"model_type", s.model_type},
-              {"parameters", files.parameter_count()},
-              {"vocab_size", s.vocab_size},
-              {"hidden_size", s.hidden_size},
-              {"intermediate_size", s.intermediate_size},
-              {"num_hidden_layers", s.num_hidden_layers},
-              {"num_attention_heads", s.num_attention_heads},
-              {"num_key_value_heads", s.num_key_value_heads},
-              {"head_dim", s.head_dim},
-              {"max_position_embeddings", s.max_position_embeddings},
-              {"tie_word_embeddings", s.tie_word_embeddings},
-              {"quantized", files.quantized()},
-              {"quantization", as_json(files.quantization())},
-              {"bytes", files.mapped_bytes()},
-              {"eos_token_ids", files.eos_token_ids()},
-              {"fingerprint", files.fingerprint()},
-              {"unused_tensors", files.unexpected()},
-              {"tensors", tensors}};
+  Json j{{"path", files.path()},
+         {"name", files.name()},
+         {"architecture", s.architecture},
+         {"model_type", s.model_type},
+         {"parameters", files.parameter_count()},
+         {"vocab_size", s.vocab_size},
+         {"hidden_size", s.hidden_size},
+         {"intermediate_size", s.intermediate_size},
+         {"num_hidden_layers", s.num_hidden_layers},
+         {"num_attention_heads", s.num_attention_heads},
+         {"num_key_value_heads", s.num_key_value_heads},
+         {"head_dim", s.head_dim},
+         {"max_position_embeddings", s.max_position_embeddings},
+         {"tie_word_embeddings", s.tie_word_embeddings},
+         {"quantized", files.quantized()},
+         {"quantization", as_json(files.quantization())},
+         {"bytes", files.mapped_bytes()},
+         {"eos_token_ids", files.eos_token_ids()},
+         {"fingerprint", files.fingerprint()},
+         {"unused_tensors", files.unexpected()},
+         {"tensors", tensors}};
+  if (s.num_local_experts > 0) {
+    j["num_local_experts"] = s.num_local_experts;
+    j["num_experts_per_tok"] = s.num_experts_per_tok;
+    j["moe_intermediate_size"] = s.moe_intermediate_size;
+  }
+  return j;
 }
 
 void print(const ModelFiles& files) {
@@ -128,6 +133,9 @@ void print(const ModelFiles& files) {
   out().line(fmt::format("size         {} parameters · {} blocks · hidden {} · inner {} · vocabulary {}",
                          in_millions(files.parameter_count()), s.num_hidden_layers, s.hidden_size,
                          s.intermediate_size, with_commas(s.vocab_size)));
+  if (s.num_local_experts > 0)
+    out().line(fmt::format("experts      {} a block, {} of them for a token · inner {}", s.num_local_experts,
+                           s.num_experts_per_tok, s.moe_intermediate_size));
   out().line(fmt::format("attention    {} heads on {} key/value heads of {} · {} positions",
                          s.num_attention_heads, s.num_key_value_heads, s.head_dim,
                          with_commas(s.max_position_embeddings)));

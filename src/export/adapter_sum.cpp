@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "model/adapter_targets.h"
+
 namespace lorikeet {
 
 namespace {
@@ -47,7 +49,7 @@ AdapterSum::AdapterSum(const ModelFiles& files, const std::vector<AdapterWeight>
     TrainableStore store(DType::f32);
     ModelOptions options;
     options.positions = 1;
-    const std::vector<Target> targets = select_targets(linear_module_paths(files.spec()), config.targets);
+    const std::vector<Target> targets = adapter_targets(files.spec(), config.targets);
     for (const Target& t : targets) options.adapters[t.path] = {t.r, t.scale, config.use_dora};
     build_model(files.spec(), shapes, options, store, /*with_gradients=*/false, /*dry=*/false);
     load_adapter(store, read_adapter_tensors(a.folder), a.folder, files.spec().num_hidden_layers,

@@ -172,6 +172,10 @@ QuantizeReport quantize_model(const ModelFiles& files, const Bnb4Options& option
     throw Error(ErrorKind::usage,
                 fmt::format("the model is already quantized ({})", files.quantization().method), files.path(),
                 "quantize the original checkpoint");
+  if (files.spec().num_local_experts > 0)
+    throw Error(
+        ErrorKind::unsupported, "writing a quantized mixture of experts is not supported", files.path(),
+        "transformers 5 reads experts as whole tensors only; --method qlora quantizes while it loads");
   QuantizeReport report;
   report.dtype = files.stored_dtype();
   AtomicFolder folder(output, if_exists);

@@ -1,5 +1,6 @@
 #include "lora/targets.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <set>
@@ -118,6 +119,12 @@ bool matches_suffix(const std::string& path, const std::string& entry) {
   if (path == entry) return true;
   return path.size() > entry.size() && path.compare(path.size() - entry.size(), entry.size(), entry) == 0 &&
          path[path.size() - entry.size() - 1] == '.';
+}
+
+std::string first_named(const std::vector<std::string>& paths, const ModuleSelection& targets) {
+  Selection wanted(targets, "lora_target_modules");
+  const auto it = std::find_if(paths.begin(), paths.end(), [&](const std::string& p) { return wanted(p); });
+  return it == paths.end() ? std::string() : *it;
 }
 
 std::vector<Target> select_targets(const std::vector<std::string>& paths, const TargetOptions& o) {

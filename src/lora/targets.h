@@ -38,4 +38,7 @@ bool matches_suffix(const std::string& path, const std::string& entry);
 /// when it saves, so their order would change meaning).
 std::vector<Target> select_targets(const std::vector<std::string>& paths, const TargetOptions& options);
 
+/// The first of `paths` that `targets` names; empty if none.
+std::string first_named(const std::vector<std::string>& paths, const ModuleSelection& targets);
+
 }  // namespace lorikeet

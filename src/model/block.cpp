@@ -2,6 +2,7 @@
 
 #include "ops/activation.h"
 #include "ops/add.h"
+#include "ops/experts.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 
@@ -50,6 +51,12 @@ Var attention_half(Tape& t, const ModelSpec& s, const BlockSlots& w, Var h, Var 
 
 Var mlp_half(Tape& t, const ModelSpec& s, const BlockSlots& w, Var h, Var residual, const Sequence& seq,
              TensorView out) {
+  if (w.experts) {
+    const Routing routing = route(t, w.experts, h);
+    const auto y = expert_gate_up(t, w.experts, routing, h);
+    return expert_down_add(t, w.experts, routing, gated_activation(t, y[0], y[1], s.activation), residual,
+                           out);
+  }
   const auto y = linear_group(t, w.gate_up, h, seq);
   const Var inner = s.mlp == MlpKind::gated           ? gated_activation(t, y[0], y[1], s.activation)
                     : s.mlp == MlpKind::gated_stacked ? gated_activation(t, y[0], s.activation)

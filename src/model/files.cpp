@@ -22,12 +22,16 @@ class Collector : public WeightSource {
       : embedding_(spec.names.embedding + ".weight"),
         positions_(spec.names.positions + ".weight"),
         head_(spec.names.head + ".weight"),
-        conv1d_(spec.conv1d) {}
+        conv1d_(spec.conv1d) {
+    for (int64_t i = 0; i < spec.num_hidden_layers; ++i)
+      if (spec.has_experts(i)) routers_.insert(layer_path(spec.names.router, i) + ".weight");
+  }
   std::vector<ExpectedTensor> found;
 
   Weight matrix(const std::string& name, int64_t rows, int64_t cols) override {
     const TensorRole role = name == embedding_ || name == positions_ ? TensorRole::embedding
                             : name == head_                          ? TensorRole::head
+                            : routers_.contains(name)                ? TensorRole::router
                                                                      : TensorRole::linear;
     found.push_back({name, rows, cols, role, conv1d_ && role == TensorRole::linear});
     return Weight::dense(TensorView(nullptr, {rows, cols}, DType::f32));
@@ -40,6 +44,7 @@ class Collector : public WeightSource {
  private:
   std::string embedding_, positions_, head_;
   bool conv1d_;
+  std::set<std::string> routers_;
 };
 
 bool is_gguf_path(const fs::path& path) {
@@ -121,9 +126,9 @@ std::vector<int32_t> token_ids(const Json& config, const std::string& key, const
 }
 
 void TensorComplaints::wrong_shape(const std::string& name, const std::vector<int64_t>& found,
-                                   const ExpectedTensor& e) {
+                                   const std::vector<int64_t>& wanted) {
   wrong_.push_back(fmt::format("{} is [{}], the configuration wants [{}]", name, fmt::join(found, ","),
-                               fmt::join(e.shape(), ",")));
+                               fmt::join(wanted, ",")));
 }
 
 void TensorComplaints::raise(const std::string& where, size_t expected_count) const {
@@ -161,6 +166,7 @@ ModelFiles ModelFiles::open(const std::string& path) {
     open_hf_folder(state->path, *state);
   else
     open_gguf_model(state->path, *state);
+  for (size_t i = 0; i < state->tensors.size(); ++i) state->by_name[state->tensors[i].expected.name] = i;
   if (state->name.empty()) state->name = fs::path(state->path).filename().string();
   return ModelFiles(std::move(state));
 }
@@ -182,8 +188,8 @@ const Json& ModelFiles::generation_config() const { return state_->generation_co
 const std::vector<int32_t>& ModelFiles::eos_token_ids() const { return state_->eos; }
 
 const SourceTensor& ModelFiles::at(std::string_view name) const {
-  for (const SourceTensor& t : state_->tensors)
-    if (t.expected.name == name) return t;
+  if (const auto it = state_->by_name.find(name); it != state_->by_name.end())
+    return state_->tensors[it->second];
   throw Error(ErrorKind::format, fmt::format("tensor \"{}\" is missing", name), state_->path);
 }
 
@@ -225,6 +231,7 @@ std::string ModelFiles::fingerprint() const {
       fmt::format("{} {} {} {} {} {} {} {} {} {} {}", s.architecture, s.vocab_size, s.hidden_size,
                   s.intermediate_size, s.num_hidden_layers, s.num_attention_heads, s.num_key_value_heads,
                   s.head_dim, s.norm_eps, s.rope.theta, s.rope.factor);
+  if (s.num_local_experts > 0) shape += fmt::format(" {} {}", s.num_experts_per_tok, s.norm_topk_prob);
   std::string sample;
   for (const SourceTensor& t : state_->tensors) {
     shape += fmt::format("\n{} {} {} {}", t.expected.name, static_cast<int>(t.stored.format),

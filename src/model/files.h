@@ -20,7 +20,7 @@
 namespace lorikeet {
 
 /// What a tensor is for, as far as loading cares.
-enum class TensorRole : uint8_t { embedding, head, linear, vector };
+enum class TensorRole : uint8_t { embedding, head, linear, router, vector };
 
 /// Order in which a GGUF file stores the rows of a tensor.
 enum class RowOrder : uint8_t { as_is, rope_q, rope_k };

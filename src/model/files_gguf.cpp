@@ -10,7 +10,7 @@ namespace lorikeet {
 namespace {
 
 struct GgufName {
-  const char* gguf;  ///< {} is the layer
+  const char* gguf;  ///< {} is the layer; one tensor holds all experts
   std::string ModuleNames::*module;
   RowOrder order;
 };
@@ -34,11 +34,16 @@ constexpr GgufName kNames[] = {
     {"blk.{}.ffn_up", &ModuleNames::up, RowOrder::as_is},
     {"blk.{}.ffn_up", &ModuleNames::gate_up, RowOrder::as_is},
     {"blk.{}.ffn_down", &ModuleNames::down, RowOrder::as_is},
+    {"blk.{}.ffn_gate_inp", &ModuleNames::router, RowOrder::as_is},
+    {"blk.{}.ffn_gate_exps", &ModuleNames::expert_gate, RowOrder::as_is},
+    {"blk.{}.ffn_up_exps", &ModuleNames::expert_up, RowOrder::as_is},
+    {"blk.{}.ffn_down_exps", &ModuleNames::expert_down, RowOrder::as_is},
 };
 
 struct Place {
   std::string name;
   RowOrder order = RowOrder::as_is;
+  int64_t part = 0, parts = 1;  ///< of the tensor's slowest dimension: the experts
 };
 
 /// Hugging Face name -> name in the file.
@@ -46,12 +51,15 @@ std::map<std::string, Place> name_table(const ModelSpec& spec, const GgufFamily&
   std::map<std::string, Place> table;
   for (const GgufName& n : kNames) {
     if ((spec.names.*n.module).empty()) continue;
-    const int64_t layers =
-        std::string_view(n.gguf).find("{}") == std::string_view::npos ? 1 : spec.num_hidden_layers;
+    const std::string_view gguf = n.gguf;
+    const int64_t layers = gguf.find("{}") == std::string_view::npos ? 1 : spec.num_hidden_layers,
+                  experts = gguf.ends_with("_exps") ? spec.num_local_experts : 1;
     for (int64_t i = 0; i < layers; ++i)
-      for (const char* suffix : {".weight", ".bias"})
-        table.emplace(layer_path(spec.names.*n.module, i) + suffix,
-                      Place{layer_path(n.gguf, i) + suffix, family.permuted ? n.order : RowOrder::as_is});
+      for (int64_t e = 0; e < experts; ++e)
+        for (const char* suffix : {".weight", ".bias"})
+          table.emplace(
+              expert_path(spec.names.*n.module, i, e) + suffix,
+              Place{layer_path(n.gguf, i) + suffix, family.permuted ? n.order : RowOrder::as_is, e, experts});
   }
   return table;
 }
@@ -89,7 +97,7 @@ std::optional<Storage> storage_of(GgufType type) {
   }
 }
 
-void add_tensor(const GgufTensor& t, const ExpectedTensor& e, RowOrder order, float added,
+void add_tensor(const GgufTensor& t, const ExpectedTensor& e, const Place& place, float added,
                 const std::string& file, std::vector<SourceTensor>& out) {
   const std::optional<Storage> s = storage_of(t.type);
   if (!s)
@@ -101,12 +109,15 @@ void add_tensor(const GgufTensor& t, const ExpectedTensor& e, RowOrder order, fl
   w.dtype = s->dtype;
   w.rows = e.rows;
   w.cols = e.cols;
-  w.data = t.data;
   const int64_t bytes = weight_bytes(s->format, s->dtype, e.rows, e.cols);
-  if (t.bytes != static_cast<size_t>(bytes))
-    throw Error(ErrorKind::format,
-                fmt::format("tensor \"{}\" has {} bytes, its shape needs {}", t.name, t.bytes, bytes), file);
-  out.push_back({e, t.name, file, w, {{t.data, t.bytes}}, order, added});
+  if (t.bytes != static_cast<size_t>(bytes * place.parts))
+    throw Error(
+        ErrorKind::format,
+        fmt::format("tensor \"{}\" has {} bytes, its shape needs {}", t.name, t.bytes, bytes * place.parts),
+        file);
+  const std::byte* data = t.data + bytes * place.part;
+  w.data = data;
+  out.push_back({e, t.name, file, w, {{data, static_cast<size_t>(bytes)}}, place.order, added});
 }
 
 }  // namespace
@@ -169,17 +180,21 @@ void open_gguf_model(const std::string& path, ModelFiles::State& state) {
     const auto place = names.find(e.name);
     const GgufTensor* t = place == names.end() ? nullptr : f.find(place->second.name);
     if (!t) {
-      complaints.missing(place == names.end() ? e.name : place->second.name);
+      if (place == names.end())
+        complaints.missing(e.name);
+      else if (place->second.part == 0)
+        complaints.missing(place->second.name);
       continue;
     }
     used[t->name] = true;
-    const std::vector<int64_t> wanted =
-        e.role == TensorRole::vector ? std::vector{e.cols} : std::vector{e.rows, e.cols};
-    if (t->shape != wanted)
-      complaints.wrong_shape(t->name, t->shape, e);
-    else
-      add_tensor(*t, e, place->second.order, e.name.ends_with("norm.weight") ? family.norms_added : 0, path,
+    std::vector<int64_t> wanted{e.rows, e.cols};
+    if (e.role == TensorRole::vector) wanted = {e.cols};
+    if (place->second.parts > 1) wanted.insert(wanted.begin(), place->second.parts);
+    if (t->shape == wanted)
+      add_tensor(*t, e, place->second, e.name.ends_with("norm.weight") ? family.norms_added : 0, path,
                  state.tensors);
+    else if (place->second.part == 0)
+      complaints.wrong_shape(t->name, t->shape, wanted);
   }
   complaints.raise(path, expected.size());
   for (const GgufTensor& t : f.tensors())

@@ -98,18 +98,36 @@ void gpt2_extra(const GgufFile& f, const std::string& p, Json& c) {
   c = std::move(own);
 }
 
+void mixtral_extra(const GgufFile& f, const std::string& p, Json& c) {
+  c["num_local_experts"] = f.integer(p + "expert_count");
+  c["num_experts_per_tok"] = f.integer(p + "expert_used_count");
+  c.erase("attention_bias");
+  c.erase("mlp_bias");
+}
+
+/// Source: llama.cpp, src/models/qwen3moe.cpp: the weights of a token's experts always sum to 1.
+void qwen3_moe_extra(const GgufFile& f, const std::string& p, Json& c) {
+  c["num_experts"] = f.integer(p + "expert_count");
+  c["num_experts_per_tok"] = f.integer(p + "expert_used_count");
+  c["moe_intermediate_size"] = f.integer(p + "expert_feed_forward_length");
+  c["norm_topk_prob"] = true;
+  c.erase("mlp_bias");
+}
+
 constexpr GgufFamily kFamilies[] = {
-    {"llama", "LlamaForCausalLM", "llama", true, 0, nullptr},
-    {"qwen2", "Qwen2ForCausalLM", "qwen2", false, 0, qwen2_extra},
-    {"qwen3", "Qwen3ForCausalLM", "qwen3", false, 0, nullptr},
-    {"gemma", "GemmaForCausalLM", "gemma", false, 1, gemma_extra},
-    {"gemma2", "Gemma2ForCausalLM", "gemma2", false, 1, gemma2_extra},
-    {"gemma3", "Gemma3ForCausalLM", "gemma3_text", false, 1, gemma3_extra},
-    {"olmo2", "Olmo2ForCausalLM", "olmo2", false, 0, nullptr},
-    {"granite", "GraniteForCausalLM", "granite", true, 0, granite_extra},
-    {"phi3", "Phi3ForCausalLM", "phi3", false, 0, phi3_extra},
-    {"starcoder2", "Starcoder2ForCausalLM", "starcoder2", false, 0, starcoder2_extra},
-    {"gpt2", "GPT2LMHeadModel", "gpt2", false, 0, gpt2_extra},
+    {"llama", "LlamaForCausalLM", "llama", false, true, 0, nullptr},
+    {"llama", "MixtralForCausalLM", "mixtral", true, true, 0, mixtral_extra},
+    {"qwen2", "Qwen2ForCausalLM", "qwen2", false, false, 0, qwen2_extra},
+    {"qwen3", "Qwen3ForCausalLM", "qwen3", false, false, 0, nullptr},
+    {"qwen3moe", "Qwen3MoeForCausalLM", "qwen3_moe", true, false, 0, qwen3_moe_extra},
+    {"gemma", "GemmaForCausalLM", "gemma", false, false, 1, gemma_extra},
+    {"gemma2", "Gemma2ForCausalLM", "gemma2", false, false, 1, gemma2_extra},
+    {"gemma3", "Gemma3ForCausalLM", "gemma3_text", false, false, 1, gemma3_extra},
+    {"olmo2", "Olmo2ForCausalLM", "olmo2", false, false, 0, nullptr},
+    {"granite", "GraniteForCausalLM", "granite", false, true, 0, granite_extra},
+    {"phi3", "Phi3ForCausalLM", "phi3", false, false, 0, phi3_extra},
+    {"starcoder2", "Starcoder2ForCausalLM", "starcoder2", false, false, 0, starcoder2_extra},
+    {"gpt2", "GPT2LMHeadModel", "gpt2", false, false, 0, gpt2_extra},
 };
 
 Json linear_scaling(double factor) { return {{"rope_type", "linear"}, {"factor", decimal(factor)}}; }
@@ -198,12 +216,16 @@ std::string_view gguf_architecture(std::string_view architecture) {
 
 const GgufFamily& gguf_family(const GgufFile& f) {
   const std::string_view name = f.string("general.architecture");
+  const int64_t experts = f.integer_or(std::string(name) + ".expert_count", 0);
   std::string known;
   for (const GgufFamily& family : kFamilies) {
+    if (family.experts != (experts > 0)) continue;
     if (name == family.gguf) return family;
     known += (known.empty() ? "" : ", ") + std::string(family.gguf);
   }
-  throw Error(ErrorKind::unsupported, fmt::format("GGUF architecture \"{}\" is not supported", name),
+  throw Error(ErrorKind::unsupported,
+              fmt::format("GGUF architecture \"{}\"{} is not supported", name,
+                          experts > 0 ? fmt::format(" with {} experts", experts) : ""),
               f.path() + ", key \"general.architecture\"", "supported: " + known);
 }
 
@@ -215,11 +237,6 @@ HfConfig gguf_config(const GgufFile& f) {
                 f.path() + ", key \"split.count\"", "join them with llama.cpp's gguf-split --merge");
   const GgufFamily& family = gguf_family(f);
   const std::string p = std::string(family.gguf) + ".";
-  if (f.integer_or(p + "expert_count", 0) > 0)
-    throw Error(ErrorKind::unsupported,
-                fmt::format("the model has {} experts; mixtures of experts are not supported",
-                            f.integer(p + "expert_count")),
-                f.path() + ", key \"" + p + "expert_count\"");
   const int64_t heads = f.integer(p + "attention.head_count"), hidden = f.integer(p + "embedding_length");
   if (heads < 1 || hidden < 1)
     throw Error(ErrorKind::format, fmt::format("{} heads and width {} are impossible", heads, hidden),

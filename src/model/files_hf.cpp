@@ -44,7 +44,7 @@ void add_dense(const ExpectedTensor& e, const SafetensorsSet& set, TensorComplai
   const SafetensorsTensor* t = find_tensor(set, e.name);
   if (!t) return complaints.missing(e.name);
   known.insert(t->name);
-  if (t->shape != e.shape()) return complaints.wrong_shape(e.name, t->shape, e);
+  if (t->shape != e.shape()) return complaints.wrong_shape(e.name, t->shape, e.shape());
   const TensorView view = float_view(*t, set.file_of(*t));
   if (size_of(view.dtype) > sizeof(float))
     throw Error(ErrorKind::unsupported,

@@ -1,5 +1,7 @@
 #pragma once
 // Inside of ModelFiles, shared by its readers: one file per kind of model.
+#include <map>
+
 #include "io/gguf.h"
 #include "io/safetensors.h"
 #include "model/files.h"
@@ -14,6 +16,7 @@ struct ModelFiles::State {
   HfConfig config{Json::object(), ""};
   ModelSpec spec;
   std::vector<SourceTensor> tensors;
+  std::map<std::string, size_t, std::less<>> by_name;  // a mixture of experts has tens of thousands
   std::vector<std::string> unexpected;
   Quantization quantization;
   Json generation_config = Json::object();
@@ -31,6 +34,7 @@ struct GgufFamily {
   const char* gguf;
   const char* architecture;
   const char* model_type;
+  bool experts;       ///< a mixture: llama.cpp has one name for Llama and Mixtral
   bool permuted;      ///< rows of query and key lie in the order of llama.cpp's neighbour rope
   float norms_added;  ///< to every norm weight
   /// Adds to the configuration what only this family has; `prefix` is that of its keys. May be null.
@@ -51,7 +55,7 @@ class TensorComplaints {
  public:
   void missing(const std::string& name) { missing_.push_back(name); }
   void wrong_shape(const std::string& name, const std::vector<int64_t>& found,
-                   const ExpectedTensor& expected);
+                   const std::vector<int64_t>& wanted);
   /// Throws Error(format) if there was anything.
   void raise(const std::string& where, size_t expected_count) const;
 

@@ -103,6 +103,21 @@ class Builder {
     if (rank_total > 0) adapters(g, modules, rank_total);
   }
 
+  void experts(ExpertsSlot& s, const ModelSpec& spec, int64_t layer) {
+    const ModuleNames& n = spec.names;
+    const int64_t c = spec.hidden_size, f = spec.moe_intermediate_size;
+    s.top_k = spec.num_experts_per_tok;
+    s.normalize = spec.norm_topk_prob;
+    s.router = source_.matrix(layer_path(n.router, layer) + ".weight", spec.num_local_experts, c);
+    for (int64_t e = 0; e < spec.num_local_experts; ++e) {
+      const auto matrix = [&](const std::string& name, int64_t rows, int64_t cols) {
+        return source_.matrix(expert_path(name, layer, e) + ".weight", rows, cols);
+      };
+      s.experts.push_back(
+          {matrix(n.expert_gate, f, c), matrix(n.expert_up, f, c), matrix(n.expert_down, c, f)});
+    }
+  }
+
  private:
   void adapters(LinearGroup& g, const std::vector<Module>& modules, int64_t rank_total) {
     const size_t a = store_.declare(modules[0].path + ".lora_A (stacked)", ParameterKind::lora_a,
@@ -246,8 +261,12 @@ void build_block(Builder& b, const ModelSpec& s, BlockSlots& w, int64_t layer) {
   group(w.o, groups[1]);
   b.norm(w.attention_out_norm, s, at(n.attention_out_norm), s.hidden_size);
   b.norm(w.mlp_norm, s, at(n.mlp_norm), s.hidden_size);
-  group(w.gate_up, groups[2]);
-  group(w.down, groups[3]);
+  if (s.has_experts(layer)) {
+    b.experts(w.experts, s, layer);
+  } else {
+    group(w.gate_up, groups[2]);
+    group(w.down, groups[3]);
+  }
   b.norm(w.mlp_out_norm, s, at(n.mlp_out_norm), s.hidden_size);
   w.attention = attention_spec(s, layer);
   if (s.qkv != QkvLayout::separate) place_heads(s, w);
@@ -271,13 +290,16 @@ std::vector<std::string> linear_module_paths(const ModelSpec& s) {
   std::vector<std::string> paths;
   const auto groups = linear_modules(s);
   for (int64_t i = 0; i < s.num_hidden_layers; ++i)
-    for (const Modules& group : groups)
-      for (const Builder::Module& m : group) paths.push_back(layer_path(m.path, i));
+    for (size_t g = 0; g < (s.has_experts(i) ? 2 : groups.size()); ++g)
+      for (const Builder::Module& m : groups[g]) paths.push_back(layer_path(m.path, i));
   return paths;
 }
 
 Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options,
                   TrainableStore& store, bool with_gradients, bool dry) {
+  if (options.train_base && spec.num_local_experts > 0)
+    throw Error(ErrorKind::unsupported, "full fine-tuning of a mixture of experts is not supported", "method",
+                "use --method lora or qlora with adapters on the attention");
   Model m;
   m.spec = spec;
   m.compute = options.compute;

@@ -15,6 +15,7 @@ namespace lorikeet {
 struct BlockSlots {
   NormSlot input_norm, attention_out_norm, mlp_norm, mlp_out_norm, q_norm, k_norm;
   LinearGroup qkv, o, gate_up, down;
+  ExpertsSlot experts;  ///< in place of gate_up and down
   AttentionSpec attention;
   HeadLayout q_heads, k_heads, v_heads;  ///< in a fused qkv projection
   bool learns() const {
@@ -67,7 +68,8 @@ struct ModelOptions {
   double neftune_noise_alpha = 0;
 };
 
-/// Paths of all linear modules in model order, the head not among them: what "all-linear" means.
+/// Paths of all linear modules in model order, the head and what belongs to experts not among them: what
+/// "all-linear" means.
 std::vector<std::string> linear_module_paths(const ModelSpec& spec);
 
 /// Builds the model over `source` and declares what learns in `store`; allocates the store (dry: sizes only).

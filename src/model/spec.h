@@ -54,6 +54,10 @@ struct ModuleNames {
               o = "model.layers.{}.self_attn.o_proj";
   std::string gate = "model.layers.{}.mlp.gate_proj", up = "model.layers.{}.mlp.up_proj",
               gate_up = "model.layers.{}.mlp.gate_up_proj", down = "model.layers.{}.mlp.down_proj";
+  std::string router = "model.layers.{}.mlp.gate";
+  std::string expert_gate = "model.layers.{}.mlp.experts.{}.gate_proj",  // the second {}: the expert
+      expert_up = "model.layers.{}.mlp.experts.{}.up_proj",
+              expert_down = "model.layers.{}.mlp.experts.{}.down_proj";
 };
 
 struct ModelSpec {
@@ -79,6 +83,10 @@ struct ModelSpec {
   int64_t positions_offset = 0;    ///< learned positions: row of the first one
   std::vector<int64_t> window;     ///< per layer, 0 = unlimited; empty = unlimited everywhere
   std::vector<bool> without_rope;  ///< per layer (SmolLM 3); empty: none
+  // Mixtures of experts; without experts every MLP is dense. Experts are gated and have no biases.
+  int64_t num_local_experts = 0, num_experts_per_tok = 0, moe_intermediate_size = 0;
+  bool norm_topk_prob = false;        ///< the weights of a token's experts are divided by their sum
+  std::vector<bool> without_experts;  ///< per layer; empty: none
   RopeSpec rope;
   std::optional<RopeSpec> window_rope;  ///< of the layers with a window, where they turn otherwise (Gemma 3)
   ModuleNames names;
@@ -89,8 +97,15 @@ struct ModelSpec {
   bool turns(int64_t layer) const {
     return rope.rotary_dim > 0 && (without_rope.empty() || !without_rope[static_cast<size_t>(layer)]);
   }
-  /// Matrices of an MLP.
-  int64_t mlp_matrices() const { return mlp == MlpKind::plain ? 2 : 3; }
+  bool has_experts(int64_t layer) const {
+    return num_local_experts > 0 && (without_experts.empty() || !without_experts[static_cast<size_t>(layer)]);
+  }
+  /// Elements of the MLP's matrices that a token meets.
+  int64_t mlp_elements(int64_t layer) const {
+    const int64_t inner =
+        has_experts(layer) ? num_experts_per_tok * moe_intermediate_size : intermediate_size;
+    return hidden_size * inner * (mlp == MlpKind::plain ? 2 : 3);
+  }
   /// Refuses sizes that no kernel or file could hold, and combinations never tested. Throws Error naming
   /// field and value.
   void validate() const;
@@ -98,5 +113,7 @@ struct ModelSpec {
 
 /// "model.layers.{}.mlp.up_proj" with the layer's number in place.
 std::string layer_path(const std::string& pattern, int64_t layer);
+/// "model.layers.{}.mlp.experts.{}.up_proj" with both numbers in place.
+std::string expert_path(const std::string& pattern, int64_t layer, int64_t expert);
 
 }  // namespace lorikeet

@@ -1,6 +1,7 @@
 #include "train/loaded_model.h"
 
 #include "backend/cpu/isa.h"
+#include "model/adapter_targets.h"
 #include "train/adapter_start.h"
 
 namespace lorikeet {
@@ -77,7 +78,7 @@ LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseForm
   if (!r.new_adapter) return options;
   check_start(r.init, format);
   if (changes_base(r.init))
-    for (const Target& t : select_targets(linear_module_paths(files.spec()), r.new_adapter->targets))
+    for (const Target& t : adapter_targets(files.spec(), r.new_adapter->targets))
       options.writable.insert(t.path + ".weight");
   return options;
 }
@@ -111,7 +112,7 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
   if (request.bf16_weights) trainable_.hold_base_in_compute_type();
   if (adapter_) {
     options.lora_dropout = adapter_->lora_dropout;
-    targets = select_targets(linear_module_paths(files_.spec()), adapter_->targets);
+    targets = adapter_targets(files_.spec(), adapter_->targets);
     for (const Target& t : targets) options.adapters[t.path] = {t.r, t.scale, adapter_->use_dora};
   }
   if (request.new_adapter && changes_base(request.init)) trainable_.keep_start();

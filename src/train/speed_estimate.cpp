@@ -41,14 +41,14 @@ double measured_flops(ThreadPool& threads, DType compute, const ModelSpec& spec)
 double estimated_tokens_per_second(double flops, const ModelSpec& s, bool trains_base, int64_t kept_blocks,
                                    double target_share) {
   const auto c = static_cast<double>(s.hidden_size);
-  const double block =
-      c * static_cast<double>(2 * s.q_size() + 2 * s.kv_size() + s.mlp_matrices() * s.intermediate_size);
   const auto blocks = static_cast<double>(s.num_hidden_layers);
+  double all_blocks = blocks * c * static_cast<double>(2 * s.q_size() + 2 * s.kv_size());
+  for (int64_t i = 0; i < s.num_hidden_layers; ++i) all_blocks += static_cast<double>(s.mlp_elements(i));
   const double passes = trains_base ? 3 : 2;  // forward, gradient of the inputs, gradient of the weights
   const double again =
       0.75 * (blocks - static_cast<double>(kept_blocks));  // a block recorded again skips its last product
   const double head = c * static_cast<double>(s.vocab_size) * passes * target_share;
-  return flops * kShareOfProducts / (2 * (block * (passes * blocks + again) + head));
+  return flops * kShareOfProducts / (2 * (all_blocks * (passes + again / blocks) + head));
 }
 
 }  // namespace lorikeet

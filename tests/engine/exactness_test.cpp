@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <tuple>
 
 #include "engine/tiny_model.h"
 
@@ -32,11 +33,12 @@ Engine::Result run(StepSetup s, const std::vector<HostBatch>& batches = whole())
   return Engine(s).step(batches);
 }
 
-class EachType : public ::testing::TestWithParam<DType> {
+class EachType : public ::testing::TestWithParam<std::tuple<DType, bool>> {
  protected:
   StepSetup setup() const {
     StepSetup s;
-    s.dtype = GetParam();
+    s.dtype = std::get<DType>(GetParam());
+    if (std::get<bool>(GetParam())) s.spec = experts_spec();
     return s;
   }
 };
@@ -93,16 +95,23 @@ TEST_P(EachType, UnwrittenMemoryIsNeverRead) {
 }
 
 TEST_P(EachType, PlannedBytesEqualUsedBytes) {
-  for (int64_t kept = 0; kept <= 4; ++kept) {
-    StepSetup s = setup();
-    s.kept = kept;
-    const auto r = run(s);
-    EXPECT_EQ(r.planned, r.used) << kept << " blocks kept";
-  }
+  for (const int threads : {1, 3})
+    for (int64_t kept = 0; kept <= 4; ++kept) {
+      StepSetup s = setup();
+      s.kept = kept;
+      s.threads = threads;
+      const auto r = run(s);
+      EXPECT_EQ(r.planned, r.used) << kept << " blocks kept";
+    }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engine, EachType, ::testing::Values(DType::f32, DType::bf16, DType::f64),
-                         [](const auto& info) { return std::string(name_of(info.param)); });
+INSTANTIATE_TEST_SUITE_P(Engine, EachType,
+                         ::testing::Combine(::testing::Values(DType::f32, DType::bf16, DType::f64),
+                                            ::testing::Bool()),
+                         [](const auto& info) {
+                           return std::string(name_of(std::get<DType>(info.param))) +
+                                  (std::get<bool>(info.param) ? "_experts" : "");
+                         });
 
 TEST(Accumulation, TwoMicroBatchesEqualOneToRounding) {
   const auto all = run({}), split = run({}, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)});
@@ -114,10 +123,14 @@ TEST(Accumulation, TwoMicroBatchesEqualOneToRounding) {
 }
 
 TEST(Accumulation, TokenLossesDoNotDependOnTheNeighbours) {
-  const auto all = run({}), split = run({}, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)});
-  ASSERT_EQ(all.token_losses.size(), split.token_losses.size());
-  for (size_t i = 0; i < all.token_losses.size(); ++i)
-    EXPECT_EQ(all.token_losses[i], split.token_losses[i]) << i;
+  for (const ModelSpec& spec : {tiny_spec(), experts_spec()}) {
+    StepSetup s;
+    s.spec = spec;
+    const auto all = run(s), split = run(s, {make_batch({7, 5}, 43), make_batch({9, 1, 4}, 43, 12)});
+    ASSERT_EQ(all.token_losses.size(), split.token_losses.size());
+    for (size_t i = 0; i < all.token_losses.size(); ++i)
+      EXPECT_EQ(all.token_losses[i], split.token_losses[i]) << i;
+  }
 }
 
 TEST(Accumulation, DropoutDoesNotDependOnTheSplit) {
@@ -193,8 +206,11 @@ TEST(Recomputation, NeedsLessMemoryForEachBlockNotKept) {
   }
 }
 
-TEST(Step, AllocatesNothingOnTheHeap) {
+class Step : public ::testing::TestWithParam<bool> {};
+
+TEST_P(Step, AllocatesNothingOnTheHeap) {
   StepSetup s;
+  if (GetParam()) s.spec = experts_spec();
   s.threads = 2;
   Engine engine(s);
   const auto planned = engine.step(whole()).planned;
@@ -208,6 +224,8 @@ TEST(Step, AllocatesNothingOnTheHeap) {
   decoder.forward_backward(batch, 1, 2, {}, totals);
   EXPECT_EQ(g_news - before, 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(WithExperts, Step, ::testing::Bool());
 
 TEST(Evaluation, LossEqualsTheTrainingLoss) {
   Engine engine({});

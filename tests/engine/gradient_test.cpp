@@ -71,6 +71,13 @@ std::vector<Case> cases() {
   learned.spec.positions_offset = 2;
   learned.spec.activation = Activation::relu;
   learned.train_base = true;
+  StepSetup experts, some_experts;
+  experts.spec = experts_spec();  // Mixtral
+  some_experts.spec = experts_spec();
+  some_experts.spec.norm_topk_prob = false;
+  some_experts.spec.num_experts_per_tok = 3;
+  some_experts.spec.without_experts = {true, false, true, false};
+  some_experts.spec.residual = Residual::parallel;
   dora.dora = true;
   dora.spec.qkv_bias = dora.spec.o_bias = dora.spec.mlp_bias = true;
   dora_dropout = dora;
@@ -92,7 +99,9 @@ std::vector<Case> cases() {
           {"StackedProjections", stacked},
           {"ParallelWithTwoLayerNorms", per_head},
           {"ParallelWithOneNormInGroups", per_group},
-          {"LearnedPositions", learned}};
+          {"LearnedPositions", learned},
+          {"Experts", experts},
+          {"ExpertsInSomeLayersNotNormalized", some_experts}};
 }
 
 class Gradient : public ::testing::TestWithParam<Case> {};

@@ -70,6 +70,16 @@ inline ModelSpec tiny_spec() {
   return s;
 }
 
+/// The same with a mixture of experts in every block.
+inline ModelSpec experts_spec() {
+  ModelSpec s = tiny_spec();
+  s.num_local_experts = 5;
+  s.num_experts_per_tok = 2;
+  s.moe_intermediate_size = 21;
+  s.norm_topk_prob = true;
+  return s;
+}
+
 /// Rows of the given lengths end to end; tokens and labels depend on the place in the macro-batch only.
 struct HostBatch {
   std::vector<int32_t> tokens, positions, target_at, target_id;

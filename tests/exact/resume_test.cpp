@@ -49,6 +49,15 @@ TEST_F(Resume, TenStepsEqualFiveAndFiveWithQlora) {
   expect_same_after_five([](RunConfig& c) { c.method = Method::qlora; });
 }
 
+TEST_F(Resume, TenStepsEqualFiveAndFiveBesideQuantizedExperts) {
+  expect_same_after_five([](RunConfig& c) {
+    c.model = std::string(LORIKEET_FIXTURES) + "/models/mixtral";
+    c.data = {c.model + "/train.jsonl"};
+    c.method = Method::qlora;
+    c.lora_target_modules = std::vector<std::string>{"q_proj", "k_proj", "v_proj", "o_proj"};
+  });
+}
+
 TEST_F(Resume, TenStepsEqualFiveAndFiveWithAllWeights) {
   expect_same_after_five([](RunConfig& c) {
     c.method = Method::full;

@@ -78,6 +78,7 @@ GPT2 = {"vocab_size": 67, "n_embd": 20, "n_head": 2, "n_layer": 2, "n_inner": 27
 FALCON = {"vocab_size": 67, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_hidden_size": 27,
           "max_position_embeddings": 64, "alibi": False, "bias": False, "rope_parameters": ROPE}
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+QWEN3_MOE = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 11}
 
 OTHERS = {
     "llama_dynamic": small("Llama", {**SMALL, "max_position_embeddings": 6, "rope_parameters": {
@@ -116,9 +117,11 @@ OTHERS = {
     "falcon": small("Falcon", {**FALCON, "multi_query": True, "parallel_attn": True}, full=True),
     "falcon_new": small("Falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
     "falcon_serial": small("Falcon", {**FALCON, "multi_query": False, "parallel_attn": False, "bias": True}),
-    "mixtral": small("Mixtral", {**SMALL, "num_local_experts": 4, "num_experts_per_tok": 2}, ATTENTION),
-    "qwen3_moe": small("Qwen3Moe", {**SMALL, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 11,
-                                    "norm_topk_prob": True, "mlp_only_layers": [0]}, ATTENTION),
+    "mixtral": small("Mixtral", {**SMALL, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 4},
+                     ATTENTION, quantized=True),
+    "qwen3_moe": small("Qwen3Moe", {**SMALL, **QWEN3_MOE, "norm_topk_prob": True, "mlp_only_layers": [0]}, ATTENTION),
+    "qwen3_moe_raw": small("Qwen3Moe", {**SMALL, **QWEN3_MOE, "norm_topk_prob": False, "num_experts_per_tok": 3,
+                                        "decoder_sparse_step": 2}, ATTENTION),
     "olmo2": small("Olmo2", WIDE),
     "granite": small("Granite", {**WIDE, "embedding_multiplier": 3.0, "residual_multiplier": 0.4,
                                  "attention_multiplier": 0.3, "logits_scaling": 2.0}),

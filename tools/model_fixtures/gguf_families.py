@@ -1,6 +1,6 @@
 """Tiny models of other families as llama.cpp stores them: tensor names from the gguf package's own table, q and k rows
-permuted only where llama.cpp's converter permutes them, Gemma's norm weights stored + 1. Element types are dense; the
-block formats are the business of gguf_model.py.
+permuted only where llama.cpp's converter permutes them, Gemma's norm weights stored + 1, all experts of a layer in one
+tensor. Element types are dense but for some experts; the block formats are the business of gguf_model.py.
 
 The expected logits are those of the stored weights, in Hugging Face's order, run by transformers.
 """
@@ -15,7 +15,7 @@ import torch
 import transformers
 
 import hf_dump
-from model_fixtures.families import GPT2, SMALL
+from model_fixtures.families import GPT2, QWEN3_MOE, SMALL
 from model_fixtures.gguf_model import permute
 
 WIDE = {**SMALL, "hidden_size": 24}
@@ -38,8 +38,12 @@ GGUF_FAMILIES = {
     "phi3_gguf": ("Phi3", "PHI3", {**WIDE, "sliding_window": 4, "pad_token_id": 0}),
     "starcoder2_gguf": ("Starcoder2", "STARCODER2", {**WIDE, "sliding_window": 4}),
     "gpt2_gguf": ("GPT2", "GPT2", GPT2),
+    "mixtral_gguf": ("Mixtral", "LLAMA", {**WIDE, "hidden_size": 32, "intermediate_size": 64, "num_local_experts": 4,
+                                          "num_experts_per_tok": 2}),
+    "qwen3_moe_gguf": ("Qwen3Moe", "QWEN3MOE", {**SMALL, **QWEN3_MOE, "norm_topk_prob": True}),
 }
-PERMUTED = {"GRANITE"}
+QUANTIZED_EXPERTS = {"mixtral_gguf"}  # their rows are whole blocks of Q8_0
+PERMUTED = {"GRANITE", "LLAMA"}
 NORMS_PLUS_ONE = {"GEMMA", "GEMMA2", "GEMMA3"}
 
 
@@ -73,10 +77,40 @@ def add_metadata(writer, config):
                        ("embedding_multiplier", writer.add_embedding_scale),
                        ("residual_multiplier", writer.add_residual_scale),
                        ("attention_multiplier", writer.add_attention_scale),
-                       ("logits_scaling", writer.add_logit_scale)):
+                       ("logits_scaling", writer.add_logit_scale),
+                       ("num_local_experts", writer.add_expert_count),
+                       ("num_experts_per_tok", writer.add_expert_used_count),
+                       ("moe_intermediate_size", writer.add_expert_feed_forward_length)):
         value = getattr(config, field, None)
         if value is not None:
             add(value)
+
+
+def quantize_experts(model):
+    """Gives the experts values that Q8_0 holds exactly."""
+    for parameter in hf_dump.expert_matrices(model):
+        blocks = gguf.quants.quantize(parameter.numpy(), gguf.GGMLQuantizationType.Q8_0)
+        parameter.copy_(torch.from_numpy(gguf.quants.dequantize(blocks, gguf.GGMLQuantizationType.Q8_0)))
+
+
+def add_tensors(writer, names, hf_name, values, dense_type):
+    """One tensor, or the two that the experts' gate_up_proj is in a file."""
+    layer, _, kind = hf_name.rpartition(".mlp.experts.")
+    block = "blk." + layer.rpartition(".")[2]
+    if kind == "gate_up_proj":
+        gate, up = np.split(values, 2, axis=1)
+        named = {block + ".ffn_gate_exps.weight": gate, block + ".ffn_up_exps.weight": up}
+    elif kind == "down_proj":
+        named = {block + ".ffn_down_exps.weight": values}
+    else:
+        named = {names.get_name(hf_name, try_suffixes=(".weight", ".bias")): values}
+        dense_type = gguf.GGMLQuantizationType.BF16
+    for stored, array in named.items():
+        array = np.ascontiguousarray(array, dtype=np.float32)
+        if array.ndim == 1 or "ffn_gate_inp" in stored:
+            writer.add_tensor(stored, array)
+        else:
+            writer.add_tensor(stored, gguf.quants.quantize(array, dense_type), raw_dtype=dense_type)
 
 
 def make_gguf_family(models, name):
@@ -92,6 +126,10 @@ def make_gguf_family(models, name):
     model.tie_weights()
     for parameter in model.parameters():  # not the buffers: rope's frequencies and Gemma's scale stay float32
         parameter.data = parameter.data.to(torch.bfloat16).to(torch.float32)
+    expert_type = gguf.GGMLQuantizationType.BF16
+    if name in QUANTIZED_EXPERTS:
+        expert_type = gguf.GGMLQuantizationType.Q8_0
+        quantize_experts(model)
     arch = getattr(gguf.MODEL_ARCH, architecture)
     names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
     writer = gguf.GGUFWriter(os.path.join(folder, "model.gguf"), gguf.MODEL_ARCH_NAMES[arch])
@@ -106,12 +144,7 @@ def make_gguf_family(models, name):
             values = values + np.float32(1)
         if architecture in PERMUTED and ("q_proj" in hf_name or "k_proj" in hf_name):
             values = permute(values, config.num_attention_heads if "q_proj" in hf_name else config.num_key_value_heads)
-        stored = names.get_name(hf_name, try_suffixes=(".weight", ".bias"))
-        if values.ndim == 1:
-            writer.add_tensor(stored, values.astype(np.float32))
-        else:
-            raw = gguf.quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType.BF16)
-            writer.add_tensor(stored, raw, raw_dtype=gguf.GGMLQuantizationType.BF16)
+        add_tensors(writer, names, hf_name, values, expert_type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -119,12 +152,16 @@ def make_gguf_family(models, name):
 
     model = model.eval()
     model.set_attn_implementation("eager")
+    if hasattr(config, "num_experts_per_tok"):
+        model.set_experts_implementation("eager")
     write_rows(os.path.join(folder, "rows.jsonl"), make_rows([9, 2, 6], config.vocab_size, 11))
     rows = hf_dump.read_rows(os.path.join(folder, "rows.jsonl"))
     tensors = hf_dump.dump(model, rows, gradients=False, hidden_states=True)
     safetensors.torch.save_file(tensors, os.path.join(folder, "expected_base.safetensors"))
+    formats = ["dense", "keep"] if name in QUANTIZED_EXPERTS else ["dense"]
     write_json(os.path.join(folder, "parity.json"),
                {"rows": "rows.jsonl", "training": [],
                 "dumps": [{"name": "expected_base", "model": "model.gguf", "adapter": None, "method": "lora",
-                           "base_format": "dense", "gradients": False, "hidden_states": True}]})
+                           "base_format": base_format, "gradients": False, "hidden_states": True}
+                          for base_format in formats]})
     print(f"{name}: {os.path.getsize(os.path.join(folder, 'model.gguf'))} bytes, loss {json.dumps(tensors['loss'].item())}")

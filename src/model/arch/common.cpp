@@ -21,6 +21,11 @@ Activation read_activation(const HfConfig& c, const std::string& key, const std:
   return it->second;
 }
 
+void expect_no_router_loss(const HfConfig& c) {
+  c.expect("output_router_logits", false);
+  c.number_or("router_aux_loss_coef", 0);  // its factor
+}
+
 int64_t read_window(const HfConfig& c, int64_t missing) {
   const std::string key = "sliding_window";
   if (c.has(key)) return c.integer(key);

@@ -17,12 +17,14 @@ ModelSpec gpt_neox_spec(const HfConfig& c);
 ModelSpec granite_spec(const HfConfig& c);
 ModelSpec llama_spec(const HfConfig& c);
 ModelSpec mistral_spec(const HfConfig& c);
+ModelSpec mixtral_spec(const HfConfig& c);
 ModelSpec olmo2_spec(const HfConfig& c);
 ModelSpec opt_spec(const HfConfig& c);
 ModelSpec phi_spec(const HfConfig& c);
 ModelSpec phi3_spec(const HfConfig& c);
 ModelSpec qwen2_spec(const HfConfig& c);
 ModelSpec qwen3_spec(const HfConfig& c);
+ModelSpec qwen3_moe_spec(const HfConfig& c);
 ModelSpec smollm3_spec(const HfConfig& c);
 ModelSpec stablelm_spec(const HfConfig& c);
 ModelSpec starcoder2_spec(const HfConfig& c);
@@ -47,6 +49,10 @@ RopeSpec read_rope_fields(const HfConfig& c, const Json& fields, const std::stri
 /// refuse it.
 inline int64_t sane(int64_t size) { return std::min(size, int64_t{1} << 40); }
 inline int64_t layers_of(const ModelSpec& s) { return s.num_hidden_layers > 4096 ? 0 : s.num_hidden_layers; }
+
+/// Refuses the auxiliary loss that balances the experts, which transformers adds where output_router_logits
+/// is true.
+void expect_no_router_loss(const HfConfig& c);
 
 /// sliding_window: 0 for null, `missing` if the field is not there.
 int64_t read_window(const HfConfig& c, int64_t missing);

@@ -9,8 +9,10 @@ namespace {
 constexpr Architecture kArchitectures[] = {
     {"LlamaForCausalLM", "Llama 1 to 3.3, Falcon 3, SmolLM, TinyLlama, Yi", llama_spec},
     {"MistralForCausalLM", "Mistral", mistral_spec},
+    {"MixtralForCausalLM", "Mixtral (experts frozen)", mixtral_spec},
     {"Qwen2ForCausalLM", "Qwen 1.5, 2, 2.5", qwen2_spec},
     {"Qwen3ForCausalLM", "Qwen 3", qwen3_spec},
+    {"Qwen3MoeForCausalLM", "Qwen 3 MoE (experts frozen)", qwen3_moe_spec},
     {"GemmaForCausalLM", "Gemma", gemma_spec},
     {"Gemma2ForCausalLM", "Gemma 2", gemma2_spec},
     {"Gemma3ForCausalLM", "Gemma 3 (text)", gemma3_spec},

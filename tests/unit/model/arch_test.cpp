@@ -1,6 +1,7 @@
 // What a configuration may say: every field is read, harmless, or refused by name and value.
 #include <gmock/gmock.h>
 
+#include "model/adapter_targets.h"
 #include "model/arch/registry.h"
 #include "unit/io/temp_folder.h"
 #include "unit/model/model_on_disk.h"
@@ -32,7 +33,11 @@ INSTANTIATE_TEST_SUITE_P(
     OfAFamily, RefusedField,
     ::testing::Values(Refused{"llama", "pretraining_tp", 2}, Refused{"llama", "some_new_trick", true},
                       Refused{"llama", "sliding_window", 4096}, Refused{"qwen3", "num_experts", 8},
-                      Refused{"qwen2", "use_mrope", true}),
+                      Refused{"qwen2", "use_mrope", true}, Refused{"mixtral", "output_router_logits", true},
+                      Refused{"mixtral", "router_jitter_noise", 0.1},
+                      Refused{"qwen3_moe", "output_router_logits", true},
+                      Refused{"qwen3_moe", "use_sliding_window", true},
+                      Refused{"qwen3_moe", "shared_expert_intermediate_size", 64}),
     [](const auto& info) { return std::string(info.param.fixture) + "_" + info.param.field; });
 
 TEST(Configuration, FieldsThatSayNothingOrAreKnownToBeHarmlessPass) {
@@ -70,6 +75,69 @@ TEST(Windows, OfAConfigurationWithNullAreNone) {
   EXPECT_EQ(spec_of_json(config).window, std::vector<int64_t>(2, 0));
   config.erase("sliding_window");  // transformers' default
   EXPECT_EQ(spec_of_json(config).window, std::vector<int64_t>(2, 4096));
+}
+
+class Experts : public TempFolder {};
+
+TEST_F(Experts, StandInTheLayersThatTransformersPutsThemIn) {
+  Json config = fixture_config("qwen3_moe");
+  config["num_hidden_layers"] = 6;
+  config["decoder_sparse_step"] = 2;
+  config["mlp_only_layers"] = {3, 17};
+  std::vector<bool> found;
+  const ModelSpec spec = spec_of_json(config);
+  for (int64_t i = 0; i < 6; ++i) found.push_back(spec.has_experts(i));
+  EXPECT_EQ(found, (std::vector<bool>{false, true, false, false, false, true}));
+}
+
+TEST_F(Experts, HaveTheSameNumberUnderBothNames) {
+  Json config = fixture_config("qwen3_moe");
+  config.erase("num_local_experts");
+  config["num_experts"] = 9;
+  EXPECT_EQ(spec_of_json(config).num_local_experts, 9);
+}
+
+TEST_F(Experts, InImpossibleNumbersAreRefused) {
+  Json config = fixture_config("mixtral");
+  config["num_experts_per_tok"] = 5;
+  expect_error([&] { spec_of_json(config); }, ErrorKind::format, {"num_experts_per_tok", "5"});
+  config["num_experts_per_tok"] = 0;
+  expect_error([&] { spec_of_json(config); }, ErrorKind::format, {"num_experts_per_tok", "0"});
+  config = fixture_config("mixtral");
+  config["num_local_experts"] = 4096;
+  config["num_hidden_layers"] = 4096;
+  expect_error([&] { spec_of_json(config); }, ErrorKind::format, {"experts", "16777216"});
+}
+
+class ExpertTargets : public Experts {
+ protected:
+  void expect_refused(const std::string& fixture, const ModuleSelection& targets, const char* module) {
+    TargetOptions options;
+    options.targets = targets;
+    expect_error([&] { adapter_targets(spec_of_json(fixture_config(fixture)), options); },
+                 ErrorKind::unsupported, {module, "q_proj,k_proj,v_proj,o_proj"});
+  }
+  using Names = std::vector<std::string>;
+};
+
+TEST_F(ExpertTargets, AreRefusedByName) {
+  expect_refused("mixtral", Names{"q_proj", "w2"}, "model.layers.0.block_sparse_moe.experts.0.w2");
+  expect_refused("mixtral", R"(.*layers\.1\..*\.3\.w1)", "model.layers.1.block_sparse_moe.experts.3.w1");
+  expect_refused("qwen3_moe", Names{"gate"}, "model.layers.1.mlp.gate");
+}
+
+TEST_F(ExpertTargets, AreMeantByAllLinearAsInPeft) {
+  expect_refused("mixtral", "all-linear", "model.layers.0.block_sparse_moe.gate");
+}
+
+TEST_F(ExpertTargets, AreMeantByTheNamesOfADenseMlpAsInPeft) {
+  expect_refused("qwen3_moe", R"(model\.layers\.0\.mlp\.up_proj)", "model.layers.0.mlp.up_proj");
+}
+
+TEST_F(ExpertTargets, LeaveTheAttentionFree) {
+  TargetOptions options;
+  options.targets = Names{"q_proj", "o_proj"};
+  EXPECT_EQ(adapter_targets(spec_of_json(fixture_config("qwen3_moe")), options).size(), 4u);
 }
 
 TEST(Readme, TableOfFamiliesIsTheRegistry) {

@@ -122,13 +122,53 @@ TEST_F(ModelFilesTest, AGgufFileWithoutOutputIsTied) {
   EXPECT_TRUE(ModelFiles::open(path("m.gguf")).spec().tie_word_embeddings);
 }
 
-TEST_F(ModelFilesTest, UnsupportedGgufRopeScalingAndExpertsAreRefusedByKey) {
+/// The fixture with another value of a uint32 key.
+std::string with_number(std::string gguf, const std::string& key, uint32_t value) {
+  const size_t at = gguf.find(key) + key.size() + sizeof(uint32_t);  // behind the key: type, value
+  std::memcpy(gguf.data() + at, &value, sizeof(value));
+  return gguf;
+}
+
+class GgufExperts : public ModelFilesTest {
+ protected:
+  const std::string fixture_ = std::string(LORIKEET_FIXTURES) + "/models/mixtral_gguf/model.gguf";
+};
+
+TEST_F(GgufExperts, AreEqualPartsOfOneTensor) {
+  const ModelFiles files = ModelFiles::open(fixture_);
+  EXPECT_EQ(files.spec().architecture, "MixtralForCausalLM");
+  const auto expert = [&](int number) -> const SourceTensor& {
+    return files.at(fmt::format("model.layers.1.block_sparse_moe.experts.{}.w2.weight", number));
+  };
+  const auto* first = static_cast<const std::byte*>(expert(0).stored.data);
+  for (int e = 0; e < 4; ++e) {
+    EXPECT_EQ(expert(e).stored_name, "blk.1.ffn_down_exps.weight");
+    EXPECT_EQ(expert(e).bytes(), 32u * 2 * 34);  // 32 rows of two Q8_0 blocks
+    EXPECT_EQ(expert(e).stored.data, first + static_cast<size_t>(e) * expert(e).bytes());
+  }
+}
+
+TEST_F(GgufExperts, InAnotherNumberThanTheKeySaysAreRefused) {
+  write("three.gguf", with_number(read(fixture_), "llama.expert_count", 3));
+  expect_error([&] { ModelFiles::open(path("three.gguf")); }, ErrorKind::format,
+               {"blk.0.ffn_gate_exps.weight", "[4,64,32]", "[3,64,32]"});
+  write("none.gguf", with_number(read(fixture_), "llama.expert_count", 0));
+  expect_error([&] { ModelFiles::open(path("none.gguf")); }, ErrorKind::format, {"blk.0.ffn_gate.weight"});
+}
+
+TEST_F(GgufExperts, OfOtherArchitecturesAreRefused) {
+  std::string file = read(fixture_);
+  for (size_t at = 0; (at = file.find("llama", at)) != std::string::npos;) file.replace(at, 5, "qwen2");
+  write("other.gguf", file);
+  expect_error([&] { ModelFiles::open(path("other.gguf")); }, ErrorKind::unsupported,
+               {"qwen2", "4 experts", "qwen3moe"});
+}
+
+TEST_F(ModelFilesTest, UnsupportedGgufRopeScalingIsRefusedByKey) {
   write_gguf(path("yarn.gguf"), {}, false,
              [](GgufWriter& w) { w.add_string("llama.rope.scaling.type", "yarn"); });
   expect_error([&] { ModelFiles::open(path("yarn.gguf")); }, ErrorKind::unsupported,
                {"yarn", "llama.rope.scaling.type"});
-  write_gguf(path("moe.gguf"), {}, false, [](GgufWriter& w) { w.add_uint32("llama.expert_count", 8); });
-  expect_error([&] { ModelFiles::open(path("moe.gguf")); }, ErrorKind::unsupported, {"8 experts"});
   write_gguf(path("linear.gguf"), {}, false, [](GgufWriter& w) {
     w.add_string("llama.rope.scaling.type", "linear");
     w.add_float32("llama.rope.scaling.factor", 4);
