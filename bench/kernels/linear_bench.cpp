@@ -39,6 +39,17 @@ StoredWeight make_weight(WeightFormat format, int64_t out, int64_t in) {
     s.w.nested_absmax = static_cast<const float*>(s.parts[2].data());
     s.w.nested_code = dynamic_map_signed().data();
     s.w.nested_offset = 0.05f;
+  } else if (s.w.by_columns()) {  // 4 bits, groups of 128
+    const auto codes = static_cast<size_t>(out * in / 2), groups = static_cast<size_t>(in / 128);
+    s.parts.emplace_back(codes);
+    fill_random_bytes(s.parts[0], codes);
+    s.parts.emplace_back(groups * static_cast<size_t>(out) / 2);
+    fill_random_bytes(s.parts[1], groups * static_cast<size_t>(out) / 2);
+    s.parts.emplace_back(static_cast<int64_t>(groups), out, DType::f16, 0.02f);
+    s.w.grouped.bits = 4;
+    s.w.grouped.group_size = 128;
+    s.w.grouped.zeros = static_cast<const uint32_t*>(s.parts[1].data());
+    s.w.grouped.scales = s.parts[2].data();
   } else {
     const auto bytes = static_cast<size_t>(weight_bytes(format, DType::f32, out, in));
     s.parts.emplace_back(bytes);
@@ -58,11 +69,11 @@ struct NamedFormat {
   const char* name;
   WeightFormat format;
 };
-constexpr NamedFormat kFormats[] = {{"nf4", WeightFormat::bnb4},  {"bf16", WeightFormat::dense},
-                                    {"q8_0", WeightFormat::q8_0}, {"q4_0", WeightFormat::q4_0},
-                                    {"q4_1", WeightFormat::q4_1}, {"q5_0", WeightFormat::q5_0},
-                                    {"q5_1", WeightFormat::q5_1}, {"q4_k", WeightFormat::q4_k},
-                                    {"q5_k", WeightFormat::q5_k}, {"q6_k", WeightFormat::q6_k}};
+constexpr NamedFormat kFormats[] = {
+    {"nf4", WeightFormat::bnb4},  {"bf16", WeightFormat::dense}, {"q8_0", WeightFormat::q8_0},
+    {"q4_0", WeightFormat::q4_0}, {"q4_1", WeightFormat::q4_1},  {"q5_0", WeightFormat::q5_0},
+    {"q5_1", WeightFormat::q5_1}, {"q4_k", WeightFormat::q4_k},  {"q5_k", WeightFormat::q5_k},
+    {"q6_k", WeightFormat::q6_k}, {"gptq", WeightFormat::gptq},  {"awq", WeightFormat::awq}};
 
 void base(benchmark::State& state, WeightFormat format, DType compute, int64_t out, int64_t in,
           int64_t tokens, bool backward) {

@@ -20,18 +20,34 @@ constexpr int64_t kItemElements = int64_t{1} << 18;
               t.file, "the checkpoint is broken; download it again");
 }
 
-/// Scales of a 4-bit weight are read by every product: one that is not finite would spoil the whole run.
+/// The scales of a quantized weight that lie beside its codes; empty for GGUF's blocks, which hold their own.
+TensorView scales_of(const Weight& w) {
+  const auto view = [](const void* data, int64_t rows, int64_t cols, DType type) {
+    return TensorView(const_cast<void*>(data), {rows, cols}, type);
+  };
+  if (w.format == WeightFormat::bnb4) {
+    const int64_t blocks = bnb4_blocks(w.rows * w.cols, w.blocksize);
+    return w.absmax ? view(w.absmax, 1, blocks, DType::f32)
+                    : view(w.nested_absmax, 1, bnb4_blocks(blocks, w.nested_blocksize), DType::f32);
+  }
+  if (!w.by_columns()) return {};
+  const int64_t groups = (w.cols + w.grouped.group_size - 1) / w.grouped.group_size;
+  return view(w.grouped.scales, groups, w.rows, w.grouped.scale_type);
+}
+
+/// Scales of a quantized weight are read by every product: one that is not finite would spoil the whole run.
 void check_scales(const SourceTensor& t) {
-  const Weight& w = t.stored;
-  if (w.format != WeightFormat::bnb4) return;
-  const int64_t blocks = bnb4_blocks(w.rows * w.cols, w.blocksize);
-  const float* scales = w.absmax ? w.absmax : w.nested_absmax;
-  const int64_t n = w.absmax ? blocks : bnb4_blocks(blocks, w.nested_blocksize);
-  for (int64_t i = 0; i < n; ++i)
-    if (!std::isfinite(scales[i]))
-      throw Error(ErrorKind::format,
-                  fmt::format("scale {} of the quantized tensor \"{}\" is {}", i, t.expected.name, scales[i]),
-                  t.file, "the checkpoint is broken; download it again");
+  const TensorView scales = scales_of(t.stored);
+  std::vector<float> row(static_cast<size_t>(scales.cols));
+  for (int64_t i = 0; i < scales.rows; ++i) {
+    decode_rows(Weight::dense(scales), i, i + 1, 0, scales.cols, row.data(), scales.cols);
+    for (int64_t k = 0; k < scales.cols; ++k)
+      if (!std::isfinite(row[static_cast<size_t>(k)]))
+        throw Error(ErrorKind::format,
+                    fmt::format("scale [{},{}] of the quantized tensor \"{}\" is {}", i, k, t.expected.name,
+                                row[static_cast<size_t>(k)]),
+                    t.file, "the checkpoint is broken; download it again");
+  }
 }
 
 /// Rows [first, last) of `from`, converted to `out` [rows,cols].

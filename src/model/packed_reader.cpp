@@ -11,7 +11,7 @@ struct Method {
   const char* name;  ///< quant_method
   std::unique_ptr<PackedReader> (*make)(HfConfig config, const SafetensorsSet& tensors);
 };
-constexpr Method kMethods[] = {{"bitsandbytes", bnb_reader}};
+constexpr Method kMethods[] = {{"bitsandbytes", bnb_reader}, {"gptq", gptq_reader}, {"awq", awq_reader}};
 
 }  // namespace
 

@@ -68,5 +68,7 @@ class SkippedModules {
 std::unique_ptr<PackedReader> packed_reader(const HfConfig& config, const SafetensorsSet& tensors);
 
 std::unique_ptr<PackedReader> bnb_reader(HfConfig config, const SafetensorsSet& tensors);
+std::unique_ptr<PackedReader> gptq_reader(HfConfig config, const SafetensorsSet& tensors);
+std::unique_ptr<PackedReader> awq_reader(HfConfig config, const SafetensorsSet& tensors);
 
 }  // namespace lorikeet

@@ -16,5 +16,7 @@ void decode_q8_0(const Weight& w, int64_t stored_row, int64_t first, int64_t las
 void decode_q4_k(const Weight& w, int64_t stored_row, int64_t first, int64_t last, float* out);
 void decode_q5_k(const Weight& w, int64_t stored_row, int64_t first, int64_t last, float* out);
 void decode_q6_k(const Weight& w, int64_t stored_row, int64_t first, int64_t last, float* out);
+void decode_gptq(const Weight& w, int64_t stored_row, int64_t first, int64_t last, float* out);
+void decode_awq(const Weight& w, int64_t stored_row, int64_t first, int64_t last, float* out);
 
 }  // namespace lorikeet

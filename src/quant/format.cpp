@@ -7,26 +7,49 @@
 
 namespace lorikeet {
 
+namespace {
+
+/// decode_rows of a format that is stored column after column.
+void decode_columns(const Weight& w, int64_t row0, int64_t row1, int64_t col0, int64_t col1, float* out,
+                    int64_t ld) {
+  constexpr int64_t kPiece = 64;
+  float values[kPiece];
+  const auto decode = format_info(w.format).decode;
+  LORIKEET_CHECK(!w.row_map);
+  for (int64_t row = row0; row < row1; row += kPiece) {
+    const int64_t n = std::min(kPiece, row1 - row);
+    for (int64_t col = col0; col < col1; ++col) {
+      decode(w, col, row, row + n, values);
+      for (int64_t i = 0; i < n; ++i) out[(row - row0 + i) * ld + col - col0] = values[i];
+    }
+  }
+}
+
+}  // namespace
+
 void decode_rows(const Weight& w, int64_t row0, int64_t row1, int64_t col0, int64_t col1, float* out,
                  int64_t ld) {
   const auto decode = format_info(w.format).decode;
+  if (w.by_columns()) return decode_columns(w, row0, row1, col0, col1, out, ld);
   for (int64_t row = row0; row < row1; ++row, out += ld)
     decode(w, w.row_map ? w.row_map[row] : row, col0, col1, out);
 }
 
 void decode_flat(const Weight& w, int64_t first, int64_t last, float* out) {
-  const auto decode = format_info(w.format).decode;
   while (first < last) {
-    const int64_t row = first / w.cols, col = first % w.cols, n = std::min(w.cols - col, last - first);
-    decode(w, w.row_map ? w.row_map[row] : row, col, col + n, out);
+    const int64_t row = first / w.cols, col = first % w.cols;
+    // As many whole rows as there are, or the part of one.
+    const int64_t rows = col == 0 ? std::max<int64_t>(1, (last - first) / w.cols) : 1;
+    const int64_t n = std::min(rows * w.cols - col, last - first);
+    decode_rows(w, row, row + rows, col, rows > 1 ? w.cols : col + n, out, w.cols);
     first += n;
     out += n;
   }
 }
 
 int64_t weight_bytes(WeightFormat format, DType dtype, int64_t rows, int64_t cols) {
-  LORIKEET_CHECK(format != WeightFormat::bnb4 && rows >= 0 && cols >= 0);
   const FormatInfo& info = format_info(format);
+  LORIKEET_CHECK((format == WeightFormat::dense || info.block_bytes > 0) && rows >= 0 && cols >= 0);
   if (cols % info.block_elements != 0) {
     throw Error(ErrorKind::format, fmt::format("rows of {} elements are no multiple of {}'s block of {}",
                                                cols, info.name, info.block_elements));

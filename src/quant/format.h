@@ -15,7 +15,8 @@ struct FormatInfo {
   const char* name;        ///< "Q4_K"
   int32_t block_elements;  ///< elements per block of a row; 1 for formats without row blocks
   int32_t block_bytes;     ///< bytes per block; 0 where the size is not a multiple of blocks (dense, bnb4)
-  /// Decodes the columns [first, last) of one *stored* row; out receives last - first values.
+  /// Decodes the elements [first, last) of one *stored* row (of a transposed format: of a column of W); out
+  /// receives last - first values.
   void (*decode)(const Weight& w, int64_t stored_row, int64_t first, int64_t last, float* out);
 };
 
@@ -31,7 +32,7 @@ void decode_rows(const Weight& w, int64_t row0, int64_t row1, int64_t col0, int6
 void decode_flat(const Weight& w, int64_t first, int64_t last, float* out);
 
 /// Bytes of a rows x cols matrix in a dense (`dtype`) or GGUF block format. Throws Error(format) if cols is
-/// not a multiple of the block. For bnb4 use bnb4_bytes.
+/// not a multiple of the block. Other formats have parts of their own (bnb4_bytes).
 int64_t weight_bytes(WeightFormat format, DType dtype, int64_t rows, int64_t cols);
 
 /// Scale of block b of a bnb4 matrix: plain or doubly quantized.

@@ -11,6 +11,7 @@ constexpr FormatInfo kFormats[] = {
     {WeightFormat::q5_0, "Q5_0", 32, 22, decode_q5_0},   {WeightFormat::q5_1, "Q5_1", 32, 24, decode_q5_1},
     {WeightFormat::q8_0, "Q8_0", 32, 34, decode_q8_0},   {WeightFormat::q4_k, "Q4_K", 256, 144, decode_q4_k},
     {WeightFormat::q5_k, "Q5_K", 256, 176, decode_q5_k}, {WeightFormat::q6_k, "Q6_K", 256, 210, decode_q6_k},
+    {WeightFormat::gptq, "GPTQ", 1, 0, decode_gptq},     {WeightFormat::awq, "AWQ", 1, 0, decode_awq},
 };
 
 constexpr bool in_order() {

@@ -1,4 +1,5 @@
-// Several adapters merged with weights, against the logits of PEFT's add_weighted_adapter.
+// Adapters merged with weights, against the logits of PEFT's add_weighted_adapter, and of PEFT's model where
+// one adapter lies on a quantized base.
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "export/merge.h"

@@ -42,12 +42,25 @@ RightSide::RightSide(const Weight& w, Axis axis, const simd::PanelOps& ops)
     return;
   }
   access_ = Access::slow;
+  if (w.by_columns()) {
+    std::swap(rows_, cols_);
+    axis_ = axis == Axis::columns ? Axis::rows : Axis::columns;
+  }
   choose_decoder(w);
 }
 
 void RightSide::choose_decoder(const Weight& w) {
   codes_.data = static_cast<const uint8_t*>(w.data);
-  codes_.cols = w.cols;
+  codes_.cols = cols_;
+  if (w.by_columns()) {
+    const Grouped& g = w.grouped;
+    codes_.grouped = {
+        w.format == WeightFormat::awq, g.bits,     g.zero_offset, g.group_size,
+        (w.rows * g.bits + 31) / 32,   g.group_of, g.zeros,       static_cast<const char*>(g.scales),
+        element_of(g.scale_type)};
+    if (cols_ % 32 == 0 && ops_->decode_grouped) access_ = Access::grouped;
+    return;
+  }
   if (w.format == WeightFormat::bnb4) {
     // A block that ends inside a group of 64, or a nested block of odd size, takes the slow path.
     const bool aligned = w.cols % 64 == 0 && w.blocksize % 64 == 0 && is_power_of_two(w.blocksize);
@@ -82,16 +95,33 @@ const char* RightSide::elements(int64_t row, int64_t first, int64_t n, char* scr
     case Access::decode:
       decode_(codes_, stored(row), first, n, scratch);
       break;
+    case Access::grouped:
+      ops_->decode_grouped(codes_, row, 1, first, n, scratch, 0);
+      break;
     case Access::slow: {
       float values[kDecodeColumns];
-      decode_rows(*weight_, row, row + 1, first, first + n, values, n);
+      format_info(weight_->format).decode(*weight_, stored(row), first, first + n, values);
       ops_->convert(simd::Element::f32, reinterpret_cast<const char*>(values), n, scratch);
     }
   }
   return scratch;
 }
 
+/// The columns [first, first + width) of n rows; those that are decoded go to rows of `stride` elements in
+/// scratch.
+void RightSide::elements_of_rows(int64_t row0, int n, int64_t first, int64_t width, int64_t stride,
+                                 char* scratch, const char** rows) const {
+  const int64_t bytes = stride * (4 / ops_->unit);
+  if (access_ == Access::grouped) {  // scales and zeros are shared by the rows of a group
+    ops_->decode_grouped(codes_, row0, n, first, width, scratch, bytes);
+    for (int i = 0; i < n; ++i) rows[i] = scratch + i * bytes;
+    return;
+  }
+  for (int i = 0; i < n; ++i) rows[i] = elements(row0 + i, first, width, scratch + i * bytes);
+}
+
 const char* RightSide::decoded_row(int64_t row, char* scratch) const {
+  LORIKEET_CHECK(!weight_ || !weight_->by_columns());
   if (access_ == Access::direct) return dense_row(row, 0);
   for (int64_t k = 0; k < cols_; k += kDecodeColumns)
     elements(row, k, std::min(kDecodeColumns, cols_ - k), scratch + k * (4 / ops_->unit));
@@ -115,8 +145,7 @@ void RightSide::pack_columns(int64_t first, int outputs, int64_t first_sum, int6
     for (int64_t k = 0; k < sums; k += step) {
       const int64_t width = std::min(step, sums - k);
       const char* rows[16];
-      for (int i = 0; i < n; ++i)
-        rows[i] = elements(row0 + i, first_sum + k, width, scratch + i * kDecodeColumns * (4 / ops_->unit));
+      elements_of_rows(row0, n, first_sum + k, width, kDecodeColumns, scratch, rows);
       ops_->pack_columns(rows, n, width, out + k / ops_->unit * unit_row, unit_row);
     }
   }
@@ -154,9 +183,7 @@ void RightSide::pack_rows(int64_t first, int outputs, int64_t first_sum, int64_t
     const int n = static_cast<int>(std::min(kStep, sums - k));
     char* out = panel + k / ops_->unit * unit_row;
     const char* rows[kStep];
-    for (int i = 0; i < n; ++i)
-      rows[i] =
-          elements(first_sum + k + i, first, outputs, scratch + i * simd::kPanelColumns * (4 / ops_->unit));
+    elements_of_rows(first_sum + k, n, first, outputs, simd::kPanelColumns, scratch, rows);
     ops_->pack_rows(rows, n, outputs, out, unit_row);
   }
 }
@@ -169,6 +196,11 @@ RightSide::Bytes RightSide::stored_bytes(int64_t row, int64_t col, int64_t n) co
   }
   const char* data = static_cast<const char*>(weight_->data);
   if (weight_->format == WeightFormat::bnb4) return {data + (stored(row) * cols_ + col) / 2, n / 2};
+  if (weight_->format == WeightFormat::gptq) {  // several rows share their words: the first one asks for them
+    const int64_t bit = row * weight_->grouped.bits;
+    return {data + (bit / 32 * cols_ + col) * 4, bit % 32 < weight_->grouped.bits ? n * 4 : 0};
+  }
+  if (weight_->format == WeightFormat::awq) return {data + (row * cols_ + col) / 2, n / 2};
   const FormatInfo& info = format_info(weight_->format);
   const int64_t row_bytes = cols_ / info.block_elements * info.block_bytes;
   return {data + stored(row) * row_bytes + col / info.block_elements * info.block_bytes,

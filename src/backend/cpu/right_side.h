@@ -7,6 +7,9 @@ namespace lorikeet::cpu {
 
 /// The right factor of a product, any storage format, packed panel by panel as the micro-kernel reads it.
 ///
+/// GPTQ and AWQ store W transposed: their rows_ and cols_ are those of what is stored, and the axis is the
+/// other one.
+///
 /// A product sums over `sums()` positions into `outputs()` columns. Of a weight W [out, in], Y = X W^T sums
 /// along the columns of W (Axis::columns), dX = dY W along its rows (Axis::rows). One storage serves both.
 class RightSide {
@@ -46,13 +49,15 @@ class RightSide {
   const char* decoded_row(int64_t row, char* scratch) const;
 
  private:
-  enum class Access : uint8_t { direct, convert, decode, slow };
+  enum class Access : uint8_t { direct, convert, decode, grouped, slow };
 
   int64_t stored(int64_t row) const { return row_map_ ? row_map_[row] : row; }
   const char* dense_row(int64_t row, int64_t col) const {
     return dense_ + (stored(row) * stride_ + col) * static_cast<int64_t>(size_of(dtype_));
   }
   const char* elements(int64_t row, int64_t first, int64_t n, char* scratch) const;
+  void elements_of_rows(int64_t row0, int n, int64_t first, int64_t width, int64_t stride, char* scratch,
+                        const char** rows) const;
   struct Bytes {
     const char* first;
     int64_t size;

@@ -121,7 +121,11 @@ struct WeightOptions {
   int32_t blocksize = 64;
   bool nested = false;
   bool mapped_rows = false;
-  int misaligned = 0;  // bytes before dense data
+  int misaligned = 0;             // bytes before dense data
+  int bits = 4, zero_offset = 0;  // of gptq and awq, as what follows
+  int64_t group_size = 32;
+  bool act_order = false;
+  DType scale_type = DType::f16;
 };
 
 /// A random matrix in any storage format, with what it points to.
@@ -129,8 +133,28 @@ struct OwnedWeight {
   Weight w;
   std::vector<uint8_t> data, absmax_codes;
   std::vector<float> absmax, nested_absmax;
-  std::vector<int32_t> row_map;
+  std::vector<int32_t> row_map, group_of;
+  std::vector<uint32_t> zeros;
+  std::vector<uint8_t> scales;
 };
+
+inline void fill_grouped(OwnedWeight& x, const WeightOptions& o, std::mt19937& g) {
+  const int64_t groups = (x.w.cols + o.group_size - 1) / o.group_size, rows = x.w.rows;
+  const bool awq = x.w.format == WeightFormat::awq;
+  x.data.resize(static_cast<size_t>(awq ? x.w.cols * rows / 2 : x.w.cols * o.bits / 8 * rows));
+  for (uint8_t& v : x.data) v = static_cast<uint8_t>(g());
+  x.zeros.resize(static_cast<size_t>(groups * ((rows * o.bits + 31) / 32)));
+  for (uint32_t& v : x.zeros) v = static_cast<uint32_t>(g());
+  x.scales.resize(static_cast<size_t>(groups * rows) * size_of(o.scale_type));
+  const TensorView scales(x.scales.data(), {groups, rows}, o.scale_type);
+  for (int64_t i = 0; i < groups; ++i)
+    for (int64_t k = 0; k < rows; ++k) set_value(scales, i, k, 0.01 + 1e-4 * static_cast<double>(g() % 100));
+  for (int64_t k = 0; k < x.w.cols; ++k) x.group_of.push_back(static_cast<int32_t>(k / o.group_size));
+  std::shuffle(x.group_of.begin(), x.group_of.end(), g);
+  x.w.data = x.data.data();
+  x.w.grouped = {o.bits,         o.zero_offset,   o.group_size, o.act_order ? x.group_of.data() : nullptr,
+                 x.zeros.data(), x.scales.data(), o.scale_type};
+}
 
 inline OwnedWeight random_weight(WeightFormat format, int64_t rows, int64_t cols, uint32_t seed,
                                  WeightOptions o = {}) {
@@ -169,6 +193,8 @@ inline OwnedWeight random_weight(WeightFormat format, int64_t rows, int64_t cols
       x.w.absmax = x.absmax.data();
     }
     x.w.data = x.data.data();
+  } else if (x.w.by_columns()) {
+    fill_grouped(x, o, g);
   } else {
     const FormatInfo& info = format_info(format);
     x.data = random_bytes(static_cast<size_t>(weight_bytes(format, DType::f32, rows, cols)));

@@ -14,6 +14,7 @@ struct Storage {
   WeightFormat format;
   WeightOptions options;
   int64_t multiple;  // of columns
+  int64_t rows_multiple = 1;
 };
 const Storage kStorages[] = {
     {WeightFormat::dense, {.dtype = DType::f32}, 1},
@@ -32,6 +33,12 @@ const Storage kStorages[] = {
     {WeightFormat::q4_k, {}, 256},
     {WeightFormat::q5_k, {}, 256},
     {WeightFormat::q6_k, {}, 256},
+    {WeightFormat::gptq, {.bits = 4, .zero_offset = 1, .group_size = 128}, 32},
+    {WeightFormat::gptq, {.bits = 2, .group_size = 32, .scale_type = DType::bf16}, 32, 32},
+    {WeightFormat::gptq, {.bits = 3, .zero_offset = 1, .group_size = 64, .act_order = true}, 32, 32},
+    {WeightFormat::gptq, {.bits = 8, .group_size = 32, .act_order = true, .scale_type = DType::f32}, 32, 32},
+    {WeightFormat::awq, {.group_size = 64}, 32, 8},
+    {WeightFormat::awq, {.group_size = 32}, 32, 32},
 };
 
 int64_t round_up(int64_t x, int64_t m) { return (x + m - 1) / m * m; }
@@ -46,16 +53,16 @@ TEST(LinearKernels, MatchThePortableKernelInEveryFormatAndSize) {
   for_each_case([](Isa isa, DType type) {
     for (const Storage& storage : kStorages)
       for (const Size& s : kSizes) {
-        const int64_t in = round_up(s.in, storage.multiple);
+        const int64_t in = round_up(s.in, storage.multiple), out = round_up(s.out, storage.rows_multiple);
         SCOPED_TRACE(fmt::format("{} {} format {} tokens {} out {} in {}", name_of(isa), name_of(type),
-                                 static_cast<int>(storage.format), s.tokens, s.out, in));
-        const OwnedWeight w = random_weight(storage.format, s.out, in, 1, storage.options);
+                                 static_cast<int>(storage.format), s.tokens, out, in));
+        const OwnedWeight w = random_weight(storage.format, out, in, 1, storage.options);
         const Matrix x = Matrix::random(s.tokens, in, type, 2, 1, 3),
-                     residual = Matrix::random(s.tokens, s.out, type, 3);
-        const Matrix bias = Matrix::random(1, s.out, DType::f32, 4);
+                     residual = Matrix::random(s.tokens, out, type, 3);
+        const Matrix bias = Matrix::random(1, out, DType::f32, 4);
         const Matrix low = Matrix::random(s.tokens, std::max<int64_t>(s.rank, 1), type, 5),
-                     b = Matrix::random(s.out, std::max<int64_t>(s.rank, 1), type, 6, 0.1);
-        Matrix y(s.tokens, s.out, type, 5), want(s.tokens, s.out, type);
+                     b = Matrix::random(out, std::max<int64_t>(s.rank, 1), type, 6, 0.1);
+        Matrix y(s.tokens, out, type, 5), want(s.tokens, out, type);
         LinearArgs a{y, x, &w.w, bias, residual, {}, {}};
         if (s.rank) {
           a.low = low;
@@ -85,16 +92,16 @@ TEST(LinearKernels, GiveARowTheSameBitsWhateverRowsAreBesideIt) {
   for_each_case([](Isa isa, DType type) {
     for (const Storage& storage : kStorages) {
       // More than a packed block, and no multiple of the columns that a kernel takes at a time.
-      const int64_t in = round_up(4960, storage.multiple);
-      const OwnedWeight w = random_weight(storage.format, 75, in, 1, storage.options);
+      const int64_t in = round_up(4960, storage.multiple), out = round_up(75, storage.rows_multiple);
+      const OwnedWeight w = random_weight(storage.format, out, in, 1, storage.options);
       const Matrix x = Matrix::random(131, in, type, 2);
-      Matrix all(131, 75, type);
+      Matrix all(131, out, type);
       run_row(name_of(isa), LinearArgs{all, x, &w.w, {}, {}, {}, {}}, 3);
       for (const int64_t n : {1, 5, 40, 64}) {
-        Matrix some(n, 75, type);
+        Matrix some(n, out, type);
         run_row(name_of(isa), LinearArgs{some, x.view().row_range(60, n), &w.w, {}, {}, {}, {}}, 2);
         for (int64_t r = 0; r < n; ++r)
-          for (int64_t c = 0; c < 75; ++c)
+          for (int64_t c = 0; c < out; ++c)
             ASSERT_EQ(some.at(r, c), all.at(60 + r, c))
                 << name_of(isa) << " format " << static_cast<int>(storage.format) << " rows " << n;
       }
@@ -183,11 +190,12 @@ TEST(LinearDxKernels, MatchThePortableKernelInEveryFormatAndSize) {
   for_each_case([](Isa isa, DType type) {
     for (const Storage& storage : kStorages)
       for (const Size& s : kSizes) {
-        const int64_t in = round_up(std::min<int64_t>(s.in, 600), storage.multiple);
+        const int64_t in = round_up(std::min<int64_t>(s.in, 600), storage.multiple),
+                      out = round_up(s.out, storage.rows_multiple);
         SCOPED_TRACE(fmt::format("{} {} format {} tokens {} out {} in {}", name_of(isa), name_of(type),
-                                 static_cast<int>(storage.format), s.tokens, s.out, in));
-        const OwnedWeight w = random_weight(storage.format, s.out, in, 1, storage.options);
-        const Matrix dy = Matrix::random(s.tokens, s.out, type, 2, 1, 1);
+                                 static_cast<int>(storage.format), s.tokens, out, in));
+        const OwnedWeight w = random_weight(storage.format, out, in, 1, storage.options);
+        const Matrix dy = Matrix::random(s.tokens, out, type, 2, 1, 1);
         const Matrix low = Matrix::random(s.tokens, std::max<int64_t>(s.rank, 1), type, 5),
                      la = Matrix::random(std::max<int64_t>(s.rank, 1), in, type, 6, 0.1);
         Matrix dx(s.tokens, in, type, 7), want(s.tokens, in, type);

@@ -52,9 +52,9 @@ TEST_F(ModelFilesTest, AMisshapenTensorIsNamedWithBothShapes) {
 
 TEST_F(ModelFilesTest, AQuantizedCheckpointIsRefusedByItsMethod) {
   OnDisk m;
-  m.config["quantization_config"] = {{"quant_method", "gptq"}, {"bits", 4}};
+  m.config["quantization_config"] = {{"quant_method", "aqlm"}, {"bits", 2}};
   write_hf_folder(path("m"), m);
-  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::unsupported, {"gptq", "quantization_config"});
+  expect_error([&] { ModelFiles::open(path("m")); }, ErrorKind::unsupported, {"aqlm", "quantization_config"});
 }
 
 TEST_F(ModelFilesTest, ExtraTensorsAreListedButNotTheTiedHeadsCopy) {

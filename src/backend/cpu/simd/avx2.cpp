@@ -14,6 +14,7 @@ const Table& avx2_table() {
       {nullptr, decode_bnb4, decode_blocks<Q4_0, 1, convert>, decode_blocks<Q4_1, 1, convert>,
        decode_blocks<Q5_0, 1, convert>, decode_blocks<Q5_1, 1, convert>, decode_blocks<Q8_0, 1, convert>,
        decode_blocks<Q4_K, 1, convert>, decode_blocks<Q5_K, 1, convert>, decode_blocks<Q6_K, 1, convert>},
+      decode_grouped<1, convert>,
       {},
       nullptr,
       attention_ops<FloatPanel>(),

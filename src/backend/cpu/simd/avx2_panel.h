@@ -3,6 +3,7 @@
 #include "backend/cpu/simd/avx2_basics.h"
 #include "backend/cpu/simd/bnb4_scale.h"
 #include "backend/cpu/simd/decode_gguf.h"
+#include "backend/cpu/simd/decode_grouped.h"
 
 namespace lorikeet::simd {
 namespace {

@@ -16,6 +16,7 @@ const Table& avx512_table() {
        decode_blocks<Q5_1, 1, convert<Element::bf16>>, decode_blocks<Q8_0, 1, convert<Element::bf16>>,
        decode_blocks<Q4_K, 1, convert<Element::bf16>>, decode_blocks<Q5_K, 1, convert<Element::bf16>>,
        decode_blocks<Q6_K, 1, convert<Element::bf16>>},
+      decode_grouped<1, convert<Element::f32>>,
       {},
       few_dense<DotF32, 1>,
       attention_ops<FloatPanel>(),

@@ -17,6 +17,7 @@ const Table& avx512bf16_table() {
        decode_blocks<Q5_1, 2, convert<Element::bf16>>, decode_blocks<Q8_0, 2, convert<Element::bf16>>,
        decode_blocks<Q4_K, 2, convert<Element::bf16>>, decode_blocks<Q5_K, 2, convert<Element::bf16>>,
        decode_blocks<Q6_K, 2, convert<Element::bf16>>},
+      decode_grouped<2, convert<Element::bf16>>,
       {{},
        code_ops<Bnb4Codes>(),
        code_ops<Q4_0Codes>(),

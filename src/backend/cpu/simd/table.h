@@ -28,6 +28,17 @@ struct Segment {
   int64_t units;
 };
 
+/// quant/weight.h's Grouped without its types.
+struct GroupedCodes {
+  bool awq;
+  int bits, zero_offset;
+  int64_t group_size, zero_words;  ///< zero_words: of one group
+  const int32_t* group_of;
+  const uint32_t* zeros;
+  const char* scales;
+  Element scale_type;
+};
+
 /// The frozen matrix behind a decoder: quant/weight.h without its types.
 struct Codes {
   const uint8_t* data;
@@ -40,10 +51,16 @@ struct Codes {
   const float* nested_code;
   float nested_offset;
   int nested_shift;
+  GroupedCodes grouped;  ///< gptq and awq; data holds words, cols counts the outputs
 };
 
 /// Decodes the columns [first, first + n) of a stored row; first is a multiple of 64, n of 32 (bnb4: of 64).
 using Decoder = void (*)(const Codes& w, int64_t row, int64_t first, int64_t n, char* out);
+
+/// Decodes the elements [first, first + n) of `rows` stored rows (columns of W) of gptq or awq, from `row`
+/// on, to rows of `out_stride` bytes. first and n are multiples of 32.
+using GroupedDecoder = void (*)(const Codes& w, int64_t row, int rows, int64_t first, int64_t n, char* out,
+                                int64_t out_stride);
 
 /// One block of scores, [keys] rows of 64 floats, lanes are queries. Key j of the block is visible to lane q
 /// if low[q] <= j <= high[q]; both null: all are.
@@ -95,8 +112,9 @@ struct PanelOps {
   void (*pack_rows)(const char* const* rows, int n, int cols, char* panel, int64_t panel_stride);
   /// n numbers of any type to this element type.
   void (*convert)(Element from, const char* in, int64_t n, char* out);
-  Decoder decode[10];  ///< by WeightFormat; null: none
-  CodeOps codes[10];   ///< by WeightFormat
+  Decoder decode[10];  ///< by WeightFormat, up to the block formats; null: none
+  GroupedDecoder decode_grouped;
+  CodeOps codes[10];  ///< by WeightFormat
   /// CodeOps::few for weight rows of this element type; k is a multiple of the unit. Null: none.
   void (*few_dense)(const char* const* weights, int n, int64_t k, const char* a, int64_t a_stride, int rows,
                     float* c, bool add, int64_t ahead);
