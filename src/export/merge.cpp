@@ -1,7 +1,6 @@
 #include "export/merge.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "export/hf_folder.h"
@@ -32,14 +31,16 @@ class MergedRows {
   std::map<std::string, Weight> weights_;
 };
 
-/// A model over `source` that computes in f32.
+/// A model over `source` that computes in `compute`.
 struct Runnable {
-  TrainableStore store{DType::f32};
+  TrainableStore store;
   Model model;
   Runnable(const ModelSpec& spec, WeightSource& source, int64_t positions, const AdapterSum* adapters,
-           ThreadPool& threads) {
+           DType compute, ThreadPool& threads)
+      : store(compute) {
     ModelOptions options;
     options.positions = positions;
+    options.compute = compute;
     if (adapters) options.adapters = adapters->choices();
     model = build_model(spec, source, options, store, /*with_gradients=*/false, /*dry=*/false);
     if (!adapters) return;
@@ -91,9 +92,10 @@ LoadOptions original_base(const ModelFiles& files) {
   return o;
 }
 
-double merge_bound(DType dtype, int64_t layers) {
-  const double u = dtype == DType::bf16 ? 0x1p-9 : dtype == DType::f16 ? 0x1p-12 : 0x1p-25;
-  return 4 * std::max(u, 0x1p-20) * std::sqrt(7.0 * static_cast<double>(layers));
+double merge_bound(DType dtype, double bf16_noise) {
+  constexpr double kBf16 = 0x1p-9;
+  const double u = dtype == DType::bf16 ? kBf16 : dtype == DType::f16 ? 0x1p-12 : 0x1p-20;
+  return 4 * u / kBf16 * bf16_noise;
 }
 
 MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPool& threads) {
@@ -116,10 +118,12 @@ MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPo
   LoadOptions dense;
   dense.threads = &threads;
   WeightStore merged(written, dense);
-  const Runnable a(files.spec(), base, positions, adapters.empty() ? nullptr : &adapters, threads);
-  const Runnable b(written.spec(), merged, positions, nullptr, threads);
+  const Runnable a(files.spec(), base, positions, adapters.empty() ? nullptr : &adapters, DType::f32,
+                   threads);
+  const Runnable b(written.spec(), merged, positions, nullptr, DType::f32, threads);
+  const Runnable coarse(written.spec(), merged, positions, nullptr, DType::bf16, threads);
   report.difference = compare_logits(a.model, b.model, samples, threads);
-  report.bound = merge_bound(report.dtype, files.spec().num_hidden_layers);
+  report.bound = merge_bound(report.dtype, compare_logits(b.model, coarse.model, samples, threads).relative);
   if (!(report.difference.relative <= report.bound))
     throw Error(ErrorKind::internal,
                 fmt::format("the written model's logits differ by {:.3g} of their size from base + adapter, "

@@ -41,13 +41,14 @@ LoadOptions original_base(const ModelFiles& files);
 MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPool& threads);
 
 /// The largest relative difference of logits that rounding every weight to `dtype` once can make in a model
-/// of this depth.
+/// whose logits move by `bf16_noise` when it computes in bfloat16 instead of float32.
 ///
-/// Rounding moves each weight independently, by about u of itself (2^-9 for bfloat16, 2^-12 for float16,
-/// 2^-25 for float32: half the largest error). A product's relative error is then about u too, and the errors
-/// of the 7 products per layer add like independent noise: u * sqrt(7 layers). The factor 4 allows for growth
-/// through norms and softmax. The smallest u is 2^-20, the noise of f32 sums over thousands of terms, which W
-/// x + s B (A x) and (W + s B A) x take in different order.
-double merge_bound(DType dtype, int64_t layers);
+/// Either rounding moves what a product gives by about u of itself, independently from layer to layer (u:
+/// half the largest error, 2^-9 for bfloat16, 2^-12 for float16). What the logits make of it depends on the
+/// weights: where attention is nearly certain, a small error of a score becomes another token. So it is
+/// measured, on the same model and inputs, and scaled by u. The factor 4 allows for two samples of noise that
+/// are not the same. For float32 u is 2^-20, the noise of f32 sums over thousands of terms, which W x + s B
+/// (A x) and (W + s B A) x take in different order.
+double merge_bound(DType dtype, double bf16_noise);
 
 }  // namespace lorikeet

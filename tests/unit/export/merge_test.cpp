@@ -209,10 +209,50 @@ TEST(DenseConfig, LosesTheQuantizationAndNamesTheTypeInBothSpellings) {
   EXPECT_EQ(dense_config({{"torch_dtype", "float32"}}, DType::f16), (Json{{"torch_dtype", "float16"}}));
 }
 
-TEST(MergeBound, GrowsWithDepthAndCoarserTypes) {
-  EXPECT_LT(merge_bound(DType::f32, 30), merge_bound(DType::f16, 30));
-  EXPECT_LT(merge_bound(DType::f16, 30), merge_bound(DType::bf16, 30));
-  EXPECT_LT(merge_bound(DType::bf16, 2), merge_bound(DType::bf16, 32));
+TEST_F(MergeTest, ASharpModelMayMoveAsFarAsItsOwnRoundingMovesIt) {
+  // Random adapters of rank 2 that make attention nearly certain: rounding the sum to bfloat16 moves the
+  // logits by 0.04 of their size, four times as far as in the same model without them.
+  const std::string llama = std::string(LORIKEET_FIXTURES) + "/models/llama";
+  const ModelFiles files = ModelFiles::open(llama);
+  MergeRequest r = request(files, {{llama + "/adapter_all", 1}});
+  r.base.base_format = BaseFormat::bnb_4bit;
+  r.dtype = DType::bf16;
+  const MergeReport sharp = merge(files, r, threads_);
+  EXPECT_LE(sharp.difference.relative, sharp.bound);
+  r.adapters.clear();
+  r.if_exists = AtomicFolder::IfExists::replace;
+  const MergeReport plain = merge(files, r, threads_);
+  EXPECT_GT(sharp.difference.relative, 2 * plain.difference.relative);
+  EXPECT_GT(sharp.bound, 2 * plain.bound);
+}
+
+/// A dense model that computes in f32.
+struct Built {
+  WeightStore weights;
+  TrainableStore store{DType::f32};
+  Model model;
+  explicit Built(const ModelFiles& files) : weights(files, LoadOptions{}) {
+    ModelOptions options;
+    options.positions = 64;
+    model = build_model(files.spec(), weights, options, store, false, false);
+  }
+};
+
+TEST_F(MergeTest, AForgottenAdapterIsFartherThanTheBound) {
+  const std::string llama = std::string(LORIKEET_FIXTURES) + "/models/llama";
+  const ModelFiles files = ModelFiles::open(llama);
+  MergeRequest r = request(files, {{llama + "/adapter_all", 1}});
+  r.dtype = DType::bf16;
+  const double bound = merge(files, r, threads_).bound;
+  const ModelFiles merged = ModelFiles::open(path("merged"));
+  const Built with(merged), without(files);
+  EXPECT_GT(compare_logits(with.model, without.model, sample_rows(files), threads_).relative, 2 * bound);
+}
+
+TEST(MergeBound, IsFinerForFinerTypes) {
+  EXPECT_EQ(merge_bound(DType::bf16, 0.25), 1);
+  EXPECT_LT(merge_bound(DType::f16, 0.25), merge_bound(DType::bf16, 0.25));
+  EXPECT_LT(merge_bound(DType::f32, 0.25), merge_bound(DType::f16, 0.25));
 }
 
 }  // namespace
