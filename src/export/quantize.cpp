@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "export/hf_folder.h"
+#include "model/arch/registry.h"
 #include "model/loader.h"
 #include "quant/bnb4_matrix.h"
 #include "quant/format.h"
@@ -164,6 +165,14 @@ class Bnb4TensorWriter : public TensorWriter {
   DenseTensorWriter dense_;
 };
 
+void expect_packed_by_transformers(const ModelFiles& files) {
+  for (const Architecture& a : architectures())
+    if (files.spec().architecture == a.name && a.never_packed)
+      throw Error(ErrorKind::unsupported,
+                  fmt::format("transformers would not load a 4-bit {}: {}", a.name, a.never_packed),
+                  files.path(), "finetune with method qlora, which quantizes the model while loading it");
+}
+
 }  // namespace
 
 QuantizeReport quantize_model(const ModelFiles& files, const Bnb4Options& options, const std::string& output,
@@ -172,10 +181,7 @@ QuantizeReport quantize_model(const ModelFiles& files, const Bnb4Options& option
     throw Error(ErrorKind::usage,
                 fmt::format("the model is already quantized ({})", files.quantization().method), files.path(),
                 "quantize the original checkpoint");
-  if (files.spec().num_local_experts > 0)
-    throw Error(
-        ErrorKind::unsupported, "writing a quantized mixture of experts is not supported", files.path(),
-        "transformers 5 reads experts as whole tensors only; --method qlora quantizes while it loads");
+  expect_packed_by_transformers(files);
   QuantizeReport report;
   report.dtype = files.stored_dtype();
   AtomicFolder folder(output, if_exists);

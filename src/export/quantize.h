@@ -28,9 +28,9 @@ struct QuantizeReport {
 /// transformers loads with bitsandbytes; embedding, head, norms and biases stay dense. One matrix is in
 /// memory at a time. The bytes equal those that the loader makes with base_format bnb_4bit.
 ///
-/// Throws Error(usage) if the model already is a bitsandbytes checkpoint, Error(unsupported) for a mixture of
-/// experts, Error(format) naming an element
-/// that is NaN or infinite, Error(resource) if the disk is full.
+/// Throws Error(usage) if the model already is a quantized checkpoint, Error(unsupported) for an architecture
+/// that transformers does not pack, Error(format) naming an element that is NaN or infinite, Error(resource)
+/// if the disk is full.
 QuantizeReport quantize_model(const ModelFiles& files, const Bnb4Options& options, const std::string& output,
                               AtomicFolder::IfExists if_exists, ThreadPool& threads);
 

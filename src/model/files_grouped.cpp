@@ -31,7 +31,7 @@ class GroupedReader : public PackedReader {
   const SafetensorsTensor* codes_of(const std::string& module) const {
     return tensors_.find(module + ".qweight");
   }
-  /// Throws Error(format) unless codes is [rows, cols] I32, Error(unsupported) for an embedding.
+  /// Throws Error(format) unless codes is [rows, cols] I32, Error(unsupported) for an embedding or a router.
   SourceTensor weight(const ExpectedTensor& e, const SafetensorsTensor& codes, std::array<int64_t, 2> shape,
                       WeightFormat format, int32_t zero_offset, const Settings& s);
   /// The first of `keys` that the configuration has, in small letters.
@@ -59,8 +59,9 @@ std::string GroupedReader::word(std::initializer_list<const char*> keys, const s
 SourceTensor GroupedReader::weight(const ExpectedTensor& e, const SafetensorsTensor& codes,
                                    std::array<int64_t, 2> shape, WeightFormat format, int32_t zero_offset,
                                    const Settings& s) {
-  if (e.role == TensorRole::embedding)
-    throw Error(ErrorKind::unsupported, "quantized embeddings are not supported", place(codes.name));
+  if (e.role != TensorRole::linear && e.role != TensorRole::head)
+    throw Error(ErrorKind::unsupported, "quantized embeddings and routers are not supported",
+                place(codes.name));
   if (codes.type != SafetensorsType::i32 || codes.shape != std::vector<int64_t>(shape.begin(), shape.end()))
     throw Error(ErrorKind::format,
                 fmt::format("a {} was found where {} bits need [{}] I32", codes.describe(), s.bits,

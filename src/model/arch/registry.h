@@ -11,6 +11,9 @@ struct Architecture {
   const char* name;
   const char* family;
   ModelSpec (*spec)(const HfConfig&);
+  /// Why transformers packs none of its linear layers, or not all of them; null: it packs them all. Source:
+  /// transformers 5.23, integrations/bitsandbytes.py, replace_with_bnb_linear.
+  const char* never_packed = nullptr;
 };
 
 std::span<const Architecture> architectures();

@@ -64,8 +64,7 @@ TEST(GroupedFormats, TilesEqualTheWhole) {
     std::vector<float> tile(5 * 9), flat(80);
     decode_rows(r.w, 3, 8, 11, 20, tile.data(), 9);
     for (int64_t i = 0; i < 5; ++i)
-      for (int64_t k = 0; k < 9; ++k)
-        EXPECT_EQ(tile[i * 9 + k], r.values[(3 + i) * kSize + 11 + k]) << name;
+      for (int64_t k = 0; k < 9; ++k) EXPECT_EQ(tile[i * 9 + k], r.values[(3 + i) * kSize + 11 + k]) << name;
     decode_flat(r.w, 20, 100, flat.data());
     EXPECT_EQ(flat, std::vector<float>(r.values.begin() + 20, r.values.begin() + 100)) << name;
   }
