@@ -116,6 +116,7 @@ def tensor_name(name, is_adapter, model_type):
     if not is_adapter:
         return FILE_NAMES.get(model_type, {}).get(name, name)
     name = name.replace("lora_magnitude_vector.default.weight", "lora_magnitude_vector")
+    name = name.replace(".modules_to_save.default", "")
     return name.replace(".default.weight", ".weight").replace(".default", "")
 
 

@@ -108,7 +108,9 @@ def random_adapter(base, folder, fields, seed):
     for name, p in model.named_parameters():
         if p.requires_grad:
             noise = torch.randn(p.shape)
-            if "lora_magnitude_vector" in name:
+            if "modules_to_save" in name or "trainable_tokens_delta" in name:
+                p.data = p.data + 0.1 * noise
+            elif "lora_magnitude_vector" in name:
                 p.data = p.data * (1 + 0.2 * noise)
             else:
                 p.data = noise * (0.4 if "lora_A" in name else 0.25)

@@ -53,6 +53,8 @@ struct RunConfig {
   ModuleSelection lora_target_modules = std::string("all-linear");
   std::optional<ModuleSelection> lora_exclude_modules;
   std::vector<std::string> lora_modules_to_save;
+  std::vector<int64_t> trainable_token_indices;  ///< rows of the embedding, and of a tied head
+  bool lora_bias = false;
   std::vector<int64_t> layers_to_transform;
   std::map<std::string, int64_t> rank_pattern;
   std::map<std::string, double> alpha_pattern;

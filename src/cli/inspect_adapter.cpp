@@ -8,6 +8,7 @@
 #include "cli/terminal.h"
 #include "cli/text_format.h"
 #include "core/error.h"
+#include "export/adapter_options.h"
 #include "model/files.h"
 #include "peft/adapter_files.h"
 #include "train/loaded_model.h"
@@ -73,7 +74,7 @@ void check_fit(const std::string& adapter, const std::string& model) {
   request.threads = 1;
   request.positions = 1;
   const LoadedModel sizes(files, request, /*dry=*/true);
-  const std::vector<AdapterTensor> tensors = read_adapter_tensors(adapter);
+  const std::vector<AdapterTensor> tensors = read_adapter_for(files, adapter);
   TrainableStore store(DType::f32);
   for (const NamedTensor& t : sizes.trainable().tensors()) {
     NamedTensor own = t;

@@ -64,6 +64,17 @@ void check_together(const RunConfig& c) {
   if (c.method == Method::full && c.loraplus_lr_ratio)
     refuse(c, "loraplus_lr_ratio", "method full has no A and B to give different learning rates",
            "leave it out, or use --method lora");
+  if (c.method == Method::full && !c.lora_modules_to_save.empty())
+    refuse(c, "lora_modules_to_save", "method full trains every module in full", "leave it out");
+  if (c.method == Method::full && !c.trainable_token_indices.empty())
+    refuse(c, "trainable_token_indices", "method full trains every token", "leave it out");
+  if (c.method == Method::full && c.lora_bias)
+    refuse(c, "lora_bias", "method full has no B", "leave it out, or use --method lora");
+  if (c.use_dora && c.lora_bias)
+    refuse(c, "lora_bias", "use_dora and lora_bias exclude each other", "leave one of them out");
+  if (c.lora_bias && c.init_lora_weights != LoraInit::standard)
+    refuse(c, "lora_bias", "PEFT has lora_bias with the default start only",
+           "leave out init_lora_weights or lora_bias");
   if (c.adapter && c.init_lora_weights != LoraInit::standard)
     refuse(c, "init_lora_weights", "the adapter brings its own values",
            "leave out init_lora_weights, or start without --adapter");

@@ -49,8 +49,12 @@ std::vector<Key<RunConfig>> make_table() {
       key<&R::lora_exclude_modules>("lora_exclude_modules", lora,
                                     "modules left out: a list or one regular expression"),
       key<&R::lora_modules_to_save>("lora_modules_to_save", lora,
-                                    "modules trained in full and saved with the adapter")
-          .not_yet(),
+                                    "modules trained in full and saved with the adapter, e.g. lm_head"),
+      key<&R::trainable_token_indices>(
+          "trainable_token_indices", lora,
+          "ids of tokens whose embeddings are trained, e.g. of new special tokens")
+          .at_least(0),
+      key<&R::lora_bias>("lora_bias", lora, "train a bias beside each B"),
       key<&R::layers_to_transform>("layers_to_transform", lora, "numbers of the only layers to adapt")
           .at_least(0),
       key<&R::rank_pattern>("rank_pattern", lora, "rank by module name, e.g. '{\"layers.0\": 4}'")

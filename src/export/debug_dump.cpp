@@ -92,7 +92,7 @@ Results run(const Model& model, ThreadPool& threads, Arena& arena, const DumpBat
   Decoder decoder(model, stream);
   Results r;
 
-  HostTensor logits({view.n(), model.head.w.rows}, DType::f32, dry);
+  HostTensor logits({view.n(), model.head.vocab_size()}, DType::f32, dry);
   HostTensor last({view.n(), model.spec.hidden_size}, model.compute, dry),
       normed = HostTensor(last.view.shape(), model.compute, dry);
   decoder.logits(view, {}, {}, batch.all, logits.view, [&](int64_t layer, TensorView hidden) {
@@ -118,19 +118,30 @@ Results run(const Model& model, ThreadPool& threads, Arena& arena, const DumpBat
   return r;
 }
 
-/// The gradient of a parameter as the model's files lay it out.
-std::vector<float> gradient_values(const TrainableStore& store, const NamedTensor& t, bool transposed) {
-  std::vector<float> rows = as_floats(store.grad_of(t));
-  if (!transposed) return rows;
-  std::vector<float> columns;
-  for (int64_t k = 0; k < t.cols; ++k)
-    for (int64_t i = 0; i < t.rows; ++i) columns.push_back(rows[static_cast<size_t>(i * t.cols + k)]);
-  return columns;
+/// The gradient of a parameter as files lay it out.
+std::vector<float> gradient_values(const TrainableStore& store, const NamedTensor& t) {
+  std::vector<float> values;
+  TrainableStore::for_each_in_file_order(t, store.grad_of(t), [&](float x) { values.push_back(x); });
+  return values;
 }
 
 std::string gradient_name(const TrainableStore& store, const NamedTensor& t) {
-  const bool adapter = store.parameters()[t.parameter].kind != ParameterKind::base;
-  return "grad." + std::string(adapter ? "base_model.model." : "") + t.name;
+  return "grad." + std::string(store.only_base() ? "" : "base_model.model.") + t.name;
+}
+
+/// The tensors that learn, as files have them: whole matrices of a model that is stored by columns are
+/// turned.
+std::vector<NamedTensor> tensors_of_files(const Model& model, const TrainableStore& store) {
+  std::set<std::string> by_columns;
+  if (model.spec.conv1d)
+    for (const std::string& path : linear_module_paths(model.spec)) by_columns.insert(path + ".weight");
+  std::vector<NamedTensor> tensors = store.tensors();
+  for (NamedTensor& t : tensors)
+    if (by_columns.contains(t.name)) {
+      t.transposed = true;
+      t.shape = {t.cols, t.rows};
+    }
+  return tensors;
 }
 
 }  // namespace
@@ -145,14 +156,11 @@ void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& thr
   if (request.gradients) store.zero_grad(Stream{Device::cpu, &threads, &arena});
   const Results r = run(model, threads, arena, batch, request);
 
-  std::set<std::string> transposed;
-  if (model.spec.conv1d)
-    for (const std::string& path : linear_module_paths(model.spec)) transposed.insert(path + ".weight");
-
+  const std::vector<NamedTensor> learning = tensors_of_files(model, store);
   std::vector<SafetensorsEntry> entries = {{"loss", SafetensorsType::f32, {1}}};
   const auto row_tensors = [&](const auto& use) {
     for (size_t row = 0; row < batch.rows.size(); ++row) {
-      use(fmt::format("logits.{}", row), row, r.logits, model.head.w.rows);
+      use(fmt::format("logits.{}", row), row, r.logits, model.head.vocab_size());
       for (size_t layer = 0; layer < r.hidden.size(); ++layer)
         use(fmt::format("hidden.{}.{}", layer, row), row, r.hidden[layer], model.spec.hidden_size);
     }
@@ -161,9 +169,8 @@ void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& thr
     entries.push_back({name, SafetensorsType::f32, {batch.rows[row].q_count, width}});
   });
   if (request.gradients)
-    for (const NamedTensor& t : store.tensors())
-      entries.push_back({gradient_name(store, t), SafetensorsType::f32,
-                         transposed.contains(t.name) ? std::vector{t.cols, t.rows} : t.shape});
+    for (const NamedTensor& t : learning)
+      entries.push_back({gradient_name(store, t), SafetensorsType::f32, t.shape});
 
   SafetensorsWriter writer(request.output, entries);
   const auto loss = static_cast<float>(r.loss);
@@ -174,9 +181,8 @@ void write_debug_dump(const Model& model, TrainableStore& store, ThreadPool& thr
                                                  static_cast<size_t>(s.q_count * width)));
   });
   if (request.gradients)
-    for (const NamedTensor& t : store.tensors())
-      writer.write(gradient_name(store, t),
-                   std::span<const float>(gradient_values(store, t, transposed.contains(t.name))));
+    for (const NamedTensor& t : learning)
+      writer.write(gradient_name(store, t), std::span<const float>(gradient_values(store, t)));
   writer.commit();
 }
 

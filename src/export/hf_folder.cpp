@@ -107,7 +107,7 @@ void DenseTensorWriter::write(const SourceTensor& s, ShardedSafetensorsWriter& f
 }
 
 uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, const Json& config,
-                        TensorWriter& tensors) {
+                        std::span<const SourceTensor> tensors, TensorWriter& writer) {
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
   write_file_atomic(in("config.json"), to_text(config, 2) + "\n");
   if (!like.generation_config().empty())
@@ -119,24 +119,24 @@ uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, const
 
   std::vector<SafetensorsEntry> entries;
   uint64_t bytes = 0;
-  for (const SourceTensor& t : like.tensors())
-    for (SafetensorsEntry& e : tensors.entries(t)) {
+  for (const SourceTensor& t : tensors)
+    for (SafetensorsEntry& e : writer.entries(t)) {
       bytes += bytes_of(e);
       entries.push_back(std::move(e));
     }
-  ShardedSafetensorsWriter writer(folder, entries);
-  for (const SourceTensor& t : like.tensors()) {
-    tensors.write(t, writer);
+  ShardedSafetensorsWriter files(folder, entries);
+  for (const SourceTensor& t : tensors) {
+    writer.write(t, files);
     like.release(t);  // pages of the mapped source count as resident
   }
-  writer.commit();
+  files.commit();
   return bytes;
 }
 
 uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows,
                         ThreadPool& threads) {
-  DenseTensorWriter tensors(dtype, rows, threads);
-  return write_hf_model(folder, like, dense_config(like.config().json(), dtype), tensors);
+  DenseTensorWriter writer(dtype, rows, threads);
+  return write_hf_model(folder, like, dense_config(like.config().json(), dtype), like.tensors(), writer);
 }
 
 }  // namespace lorikeet

@@ -37,14 +37,14 @@ class DenseTensorWriter : public TensorWriter {
   ThreadPool& threads_;
 };
 
-/// Writes `config` as config.json, the weights (sharded above 5 GB), the tokenizer, the chat template and
+/// Writes `config` as config.json, `tensors` (sharded above 5 GB), the tokenizer, the chat template and
 /// generation_config.json into the existing folder `folder`; put that into an AtomicFolder.
 ///
 /// Everything but configuration and weights comes from `like`, the model they descend from; for a GGUF file
 /// the tokenizer is built from its metadata. One tensor is in memory at a time. Returns the bytes of the
 /// weights. Throws what the writer throws, Error(resource) if the disk is full.
 uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, const Json& config,
-                        TensorWriter& tensors);
+                        std::span<const SourceTensor> tensors, TensorWriter& writer);
 /// The same with dense weights of `dtype`.
 uint64_t write_hf_model(const std::string& folder, const ModelFiles& like, DType dtype, const RowReader& rows,
                         ThreadPool& threads);

@@ -22,7 +22,7 @@ std::vector<float> logits_of(const Model& model, const std::vector<int32_t>& ids
   batch.tokens = ids;
   batch.positions = positions;
   batch.rows = {&span, 1};
-  const Shape shape{n, model.head.w.rows};
+  const Shape shape{n, model.head.vocab_size()};
   Arena plan = Arena::dry();
   Decoder(model, Stream{Device::cpu, &threads, &plan})
       .logits(batch, {}, {}, positions, TensorView(nullptr, shape, DType::f32));

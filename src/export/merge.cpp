@@ -20,6 +20,9 @@ class MergedRows {
       weights_[t.name] = t.role == TensorRole::vector ? Weight::dense(base.vector(t.name, t.cols))
                                                       : base.matrix(t.name, t.rows, t.cols);
     }
+    const ModuleNames& names = base.files().spec().names;
+    if (unties(base.files().spec(), adapters.model_options()))
+      weights_[names.head + ".weight"] = weights_[names.embedding + ".weight"];
   }
   void operator()(const ExpectedTensor& t, int64_t first, int64_t last, float* out) const {
     decode_rows(weights_.at(t.name), first, last, 0, t.cols, out, t.cols);
@@ -38,10 +41,9 @@ struct Runnable {
   Runnable(const ModelSpec& spec, WeightSource& source, int64_t positions, const AdapterSum* adapters,
            DType compute, ThreadPool& threads)
       : store(compute) {
-    ModelOptions options;
+    ModelOptions options = adapters ? adapters->model_options() : ModelOptions{};
     options.positions = positions;
     options.compute = compute;
-    if (adapters) options.adapters = adapters->choices();
     model = build_model(spec, source, options, store, /*with_gradients=*/false, /*dry=*/false);
     if (!adapters) return;
     adapters->fill(store);
@@ -78,6 +80,23 @@ void check_weights(const ModelFiles& written, const MergedRows& rows, DType dtyp
   }
 }
 
+/// Writes base + adapters; a head that they set apart from a tied embedding gets a tensor of its own, as PEFT
+/// unties it.
+uint64_t write_merged(const std::string& folder, const ModelFiles& files, const AdapterSum& adapters,
+                      const MergedRows& rows, DType dtype, ThreadPool& threads) {
+  std::vector<SourceTensor> tensors = files.tensors();
+  Json config = dense_config(files.config().json(), dtype);
+  if (unties(files.spec(), adapters.model_options())) {
+    SourceTensor head = files.at(files.spec().names.embedding + ".weight");
+    head.expected.name = files.spec().names.head + ".weight";
+    head.expected.role = TensorRole::head;
+    tensors.push_back(std::move(head));
+    config["tie_word_embeddings"] = false;
+  }
+  DenseTensorWriter writer(dtype, std::ref(rows), threads);
+  return write_hf_model(folder, files, config, tensors, writer);
+}
+
 size_t longest(const std::vector<std::vector<int32_t>>& rows) {
   size_t n = 0;
   for (const auto& r : rows) n = std::max(n, r.size());
@@ -107,9 +126,10 @@ MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPo
   LoadOptions load = request.base;
   load.threads = &threads;
   load.dry = false;
+  load.writable.merge(changed_tensors(adapters.model_options()));
   WeightStore base(files, load);
   const MergedRows rows(base, adapters);
-  report.bytes = write_hf_model(folder.path(), files, report.dtype, std::ref(rows), threads);
+  report.bytes = write_merged(folder.path(), files, adapters, rows, report.dtype, threads);
 
   const ModelFiles written = ModelFiles::open(folder.path());
   check_weights(written, rows, report.dtype, threads);

@@ -188,7 +188,7 @@ QuantizeReport quantize_model(const ModelFiles& files, const Bnb4Options& option
   Bnb4TensorWriter writer(files, options, threads, report);
   Json config = dense_config(files.config().json(), report.dtype);
   config["quantization_config"] = quantization_config(options, report.dtype);
-  report.bytes = write_hf_model(folder.path(), files, config, writer);
+  report.bytes = write_hf_model(folder.path(), files, config, files.tensors(), writer);
   folder.commit();
   return report;
 }

@@ -178,7 +178,7 @@ bool Generator::run_group(std::span<const size_t> members, std::span<const std::
   Feed feed;
   const auto step = [&] {
     const TensorView logits(logits_memory.data(),
-                            {static_cast<int64_t>(feed.at().size()), model_.head.w.rows}, DType::f32);
+                            {static_cast<int64_t>(feed.at().size()), model_.head.vocab_size()}, DType::f32);
     decoder.logits(feed.batch(), cache, feed.cache_at(), feed.at(), logits);
     return logits;
   };

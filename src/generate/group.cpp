@@ -8,7 +8,7 @@ namespace lorikeet {
 namespace {
 
 TensorView logits_view(const Model& model, size_t rows, void* data) {
-  return TensorView(data, {static_cast<int64_t>(rows), model.head.w.rows}, DType::f32);
+  return TensorView(data, {static_cast<int64_t>(rows), model.head.vocab_size()}, DType::f32);
 }
 
 /// One dry call of the decoder over `feed`.
@@ -84,7 +84,7 @@ Group::Group(std::span<const std::vector<int32_t>> prompts, std::span<const size
 }
 
 size_t Group::logits_bytes(const Model& model) const {
-  return rows.size() * static_cast<size_t>(model.head.w.rows) * sizeof(float);
+  return rows.size() * static_cast<size_t>(model.head.vocab_size()) * sizeof(float);
 }
 
 bool next_prefill(const Group& group, Feed& feed, std::vector<int64_t>& counts) {

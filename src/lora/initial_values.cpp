@@ -55,6 +55,11 @@ void init_orthogonal(const TrainableStore& store, const NamedTensor& t, uint64_t
 
 void init_lora(TrainableStore& store, uint64_t seed, LoraInit init) {
   for (const NamedTensor& t : store.tensors()) {
+    if (is_kind(store, t, ParameterKind::embedding_b)) {
+      const Philox random(seed, stable_hash(t.name));
+      fill(store.value_of(t), [&](uint64_t n) { return random.normal(n); });
+      continue;
+    }
     const bool is_a = is_kind(store, t, ParameterKind::lora_a);
     if (!is_a && !is_kind(store, t, ParameterKind::lora_b)) continue;
     if (init == LoraInit::orthogonal) {

@@ -13,6 +13,8 @@ namespace lorikeet {
 ///   gaussian    A normal with standard deviation 1/r, B zero
 ///   orthogonal  A and B random with B A = 0: each is a normal matrix, over 10, times every other row of an
 ///               orthogonal [r,r]; the rank must be even
+///
+/// Adapters of an embedding start with A zero and B normal, whatever the others do.
 void init_lora(TrainableStore& store, uint64_t seed, LoraInit init);
 
 }  // namespace lorikeet

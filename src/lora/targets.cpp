@@ -29,8 +29,9 @@ class Selection {
       expression_.emplace(std::get<std::string>(s), PathPattern::Extent::whole, key);
     }
   }
-  bool operator()(const std::string& path) {
-    if (all_) return true;
+  /// `linear`: one of those that all-linear means.
+  bool operator()(const std::string& path, bool linear) {
+    if (all_ && linear) return true;
     if (expression_) return (*expression_)(path);
     bool found = false;
     for (const std::string& n : names_)
@@ -123,11 +124,13 @@ bool matches_suffix(const std::string& path, const std::string& entry) {
 
 std::string first_named(const std::vector<std::string>& paths, const ModuleSelection& targets) {
   Selection wanted(targets, "lora_target_modules");
-  const auto it = std::find_if(paths.begin(), paths.end(), [&](const std::string& p) { return wanted(p); });
+  const auto it =
+      std::find_if(paths.begin(), paths.end(), [&](const std::string& p) { return wanted(p, true); });
   return it == paths.end() ? std::string() : *it;
 }
 
-std::vector<Target> select_targets(const std::vector<std::string>& paths, const TargetOptions& o) {
+std::vector<Target> select_targets(const std::vector<std::string>& paths, const TargetOptions& o,
+                                   const std::vector<std::string>& beside) {
   Selection wanted(o.targets, "lora_target_modules");
   std::optional<Selection> excluded;
   if (o.exclude) excluded.emplace(*o.exclude, "lora_exclude_modules");
@@ -136,15 +139,17 @@ std::vector<Target> select_targets(const std::vector<std::string>& paths, const 
   const std::set<int64_t> layers(o.layers_to_transform.begin(), o.layers_to_transform.end());
 
   std::vector<Target> targets;
-  for (const std::string& path : paths) {
-    if (excluded && (*excluded)(path)) continue;
-    if (!wanted(path)) continue;
-    if (!layers.empty() && !layers.contains(layer_number(path))) continue;
+  const auto add = [&](const std::string& path, bool linear) {
+    if (excluded && (*excluded)(path, linear)) return;
+    if (!wanted(path, linear)) return;
+    if (!layers.empty() && !layers.contains(layer_number(path))) return;
     Target t{path, ranks.of(path, o.r), alphas.of(path, o.alpha), 0};
     const auto r = static_cast<double>(t.r);
     t.scale = t.alpha / (o.use_rslora ? std::sqrt(r) : r);
     targets.push_back(std::move(t));
-  }
+  };
+  for (const std::string& path : paths) add(path, true);
+  for (const std::string& path : beside) add(path, false);
   if (const std::string name = wanted.first_unused(); !name.empty())
     throw Error(ErrorKind::usage,
                 fmt::format("target module \"{}\" matches no linear layer of this model", name),

@@ -1,5 +1,6 @@
 #include "lora/trainable_store.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backend/args.h"
@@ -14,7 +15,12 @@ size_t aligned_bytes(Shape s, DType d) {
 }
 /// The value can serve the kernels itself.
 bool shares_value(const Parameter& p, DType compute) {
-  return (p.value.dtype == compute || p.compute_in_f32) && p.compute_scale == 1;
+  if (p.kind == ParameterKind::token_rows) return true;  // kernels read the matrix
+  return (p.value.dtype == compute || p.compute_in_f32) && p.compute_scale == 1 &&
+         p.kind != ParameterKind::lora_bias;
+}
+DType copy_dtype(const Parameter& p, DType compute) {
+  return p.compute_in_f32 ? stat_dtype(compute) : compute;
 }
 bool is_factor(const Parameter& p) {
   return p.kind == ParameterKind::lora_a || p.kind == ParameterKind::lora_b;
@@ -59,7 +65,7 @@ void TrainableStore::allocate(bool with_gradients, bool dry) {
     const Shape s = p.value.shape();
     bytes += aligned_bytes(s, p.value.dtype);
     if (with_gradients) bytes += aligned_bytes(s, stat);
-    if (!shares_value(p, compute_)) bytes += aligned_bytes(s, compute_);
+    if (!shares_value(p, compute_)) bytes += aligned_bytes(s, copy_dtype(p, compute_));
     if (keeps_start_ && is_factor(p)) bytes += aligned_bytes(s, stat);
   }
   for (const DoraModule& d : dora_) bytes += 2 * aligned_bytes({1, d.w.rows}, stat);
@@ -69,13 +75,18 @@ void TrainableStore::allocate(bool with_gradients, bool dry) {
     const Shape s = p.value.shape();
     p.value = values.take(s, p.value.dtype);
     if (with_gradients) p.grad = values.take(s, stat);
-    p.compute = shares_value(p, compute_) ? p.value : values.take(s, compute_);
+    p.compute = shares_value(p, compute_) ? p.value : values.take(s, copy_dtype(p, compute_));
     if (keeps_start_ && is_factor(p)) p.start = values.take(s, stat);
   }
   for (DoraModule& d : dora_) {
     d.scale = values.take({1, d.w.rows}, stat);
     d.inverse_norm = values.take({1, d.w.rows}, stat);
   }
+}
+
+bool TrainableStore::only_base() const {
+  return std::all_of(parameters_.begin(), parameters_.end(),
+                     [](const Parameter& p) { return p.kind == ParameterKind::base; });
 }
 
 int64_t TrainableStore::trainable_count() const {
@@ -109,8 +120,15 @@ const NamedTensor* TrainableStore::find(std::string_view name) const {
 }
 
 void TrainableStore::update_compute(const Stream& stream) {
-  for (const Parameter& p : parameters_)
+  for (const Parameter& p : parameters_) {
     if (!shares_value(p, compute_)) dispatch(stream, CastArgs{p.compute, p.value, p.compute_scale});
+    for (int64_t k = 0; p.frozen.data && k < p.frozen.cols; ++k)
+      ref::write(p.compute, 0, k, ref::read<Complex>(p.compute, 0, k) + ref::read<Complex>(p.frozen, 0, k));
+  }
+  for (const TokenRows& t : token_rows_)
+    for (size_t i = 0; t.matrix.data && i < t.ids.size(); ++i)
+      dispatch(stream, CastArgs{t.matrix.row_range(t.ids[i], 1),
+                                parameters_[t.parameter].value.row_range(static_cast<int64_t>(i), 1), 1});
   for (const DoraModule& d : dora_) {
     const TensorView b = parameters_[d.b].compute;
     dispatch(stream, DoraScaleArgs{d.inverse_norm, d.scale, parameters_[d.magnitude].value, &d.w,

@@ -1,6 +1,6 @@
 #pragma once
-// Everything that learns: LoRA factors, DoRA magnitudes, and with full fine-tuning (or modules_to_save) base
-// tensors.
+// Everything that learns: LoRA factors and biases, DoRA magnitudes, single rows of embeddings, and with full
+// fine-tuning (or modules_to_save) base tensors.
 //
 // The store owns, per parameter: the f32 master (value), the gradient and, where the kernels need another
 // type or scale, the compute copy; what an optimizer keeps beside them is its own. Parameters are matrices as
@@ -18,7 +18,16 @@
 
 namespace lorikeet {
 
-enum class ParameterKind : uint8_t { lora_a, lora_b, lora_magnitude, base };
+enum class ParameterKind : uint8_t {
+  lora_a,
+  lora_b,
+  lora_bias,       ///< of B
+  lora_magnitude,  ///< DoRA
+  embedding_a,     ///< A of an embedding, held as A^T [V,R]
+  embedding_b,
+  token_rows,  ///< rows of a frozen matrix
+  base
+};
 
 struct Parameter {
   std::string name;  ///< for messages
@@ -26,8 +35,9 @@ struct Parameter {
   TensorView value;    ///< stat type, or the compute type itself (see hold_base_in_compute_type)
   TensorView grad;     ///< stat type
   TensorView start;    ///< value that the base lacks at the start (keep_start), else empty
-  TensorView compute;  ///< compute type = compute_scale * value; may be `value` itself
+  TensorView compute;  ///< compute type = compute_scale * value + frozen; may be `value` itself
   double compute_scale = 1;
+  TensorView frozen;       ///< of a bias: the base's, or empty
   double rate_factor = 1;  ///< learning rate of this parameter over that of the step
   bool compute_in_f32 = false;
 };
@@ -38,6 +48,14 @@ struct NamedTensor {
   size_t parameter = 0;
   int64_t row = 0, rows = 0, col = 0, cols = 0;
   std::vector<int64_t> shape;  ///< as in the file: {rows, cols}, or {cols} for vectors
+  bool transposed = false;     ///< the file holds the rectangle's transpose: shape is {cols, rows}
+};
+
+/// Rows of a frozen matrix that learn: refreshed in the matrix itself.
+struct TokenRows {
+  size_t parameter = 0;  ///< [ids,C]
+  TensorView matrix;     ///< writable [V,C]; without memory where only sizes are known
+  std::vector<int32_t> ids;
 };
 
 /// One module with DoRA: its output is scaled by magnitude / |W + s B A|, output by output.
@@ -65,6 +83,8 @@ class TrainableStore {
   void declare_tensor(NamedTensor tensor) { tensors_.push_back(std::move(tensor)); }
   /// The weight's memory must outlive the store. Returns a number for dora().
   size_t declare_dora(DoraModule module);
+  /// The matrix must outlive the store.
+  void declare_rows(TokenRows rows) { token_rows_.push_back(std::move(rows)); }
   /// For adapters that begin with a part of the base: room for the first values of A and B, which files count
   /// as taken away (peft/adapter_files.h). Before allocate().
   void keep_start() { keeps_start_ = true; }
@@ -79,6 +99,9 @@ class TrainableStore {
   const std::deque<Parameter>& parameters() const { return parameters_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
   const DoraModule& dora(size_t number) const { return dora_[number]; }
+  const std::deque<TokenRows>& token_rows() const { return token_rows_; }
+  /// True if every parameter is a tensor of the base: full fine-tuning.
+  bool only_base() const;
 
   int64_t trainable_count() const;  ///< elements of the named tensors (padding not counted)
   size_t value_bytes() const { return memory_.size(); }  ///< masters, gradients and what kernels read
@@ -88,8 +111,15 @@ class TrainableStore {
   TensorView grad_of(const NamedTensor& t) const;
   TensorView start_of(const NamedTensor& t) const;  ///< empty if it is not kept
   const NamedTensor* find(std::string_view name) const;
+  /// f(value or gradient) element by element in the order of files.
+  template <class F>
+  static void for_each_in_file_order(const NamedTensor& t, const TensorView& v, const F& f) {
+    const int64_t rows = t.transposed ? v.cols : v.rows, cols = t.transposed ? v.rows : v.cols;
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t k = 0; k < cols; ++k) f(t.transposed ? v.row<float>(k)[i] : v.row<float>(i)[k]);
+  }
 
-  /// Refreshes the compute copies, and DoRA's scales, after values changed.
+  /// Refreshes the compute copies, the rows of frozen matrices, and DoRA's scales, after values changed.
   void update_compute(const Stream& stream);
   /// Sets DoRA's magnitudes to the norms of W + s B A, so that the adapters start without effect.
   void start_magnitudes(const Stream& stream);
@@ -100,6 +130,7 @@ class TrainableStore {
   std::deque<Parameter> parameters_;  // a deque: views and pointers to elements stay valid
   std::vector<NamedTensor> tensors_;
   std::vector<DoraModule> dora_;
+  std::deque<TokenRows> token_rows_;
   Buffer memory_;
   bool keeps_start_ = false;
   bool base_in_compute_type_ = false;

@@ -5,10 +5,6 @@
 
 namespace lorikeet {
 
-namespace {
-
-/// What no adapter may name: routers, experts, and the MLPs beside them, since PEFT takes their names for
-/// those of the experts. Source: peft 0.21.2, transformers_weight_conversion.py, _convert_peft_config_moe.
 std::vector<std::string> expert_module_paths(const ModelSpec& s) {
   std::vector<std::string> paths;
   if (s.num_local_experts == 0) return paths;
@@ -25,6 +21,8 @@ std::vector<std::string> expert_module_paths(const ModelSpec& s) {
   }
   return paths;
 }
+
+namespace {
 
 /// "q_proj,k_proj,v_proj,o_proj": the last parts of the attention's module paths.
 std::string attention_names(const ModelSpec& s) {
@@ -44,7 +42,7 @@ std::vector<Target> adapter_targets(const ModelSpec& s, const TargetOptions& opt
                 fmt::format("adapters on experts are not supported, and \"{}\" would get one", path),
                 "lora_target_modules",
                 "name modules of the attention: --lora-target-modules " + attention_names(s));
-  return select_targets(linear_module_paths(s), options);
+  return select_targets(linear_module_paths(s), options, embedding_module_paths(s));
 }
 
 }  // namespace lorikeet

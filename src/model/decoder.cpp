@@ -6,6 +6,7 @@
 #include "core/philox.h"
 #include "model/block.h"
 #include "model/rope_table.h"
+#include "ops/embedding.h"
 
 namespace lorikeet {
 
@@ -13,8 +14,10 @@ namespace {
 /// Values or records of one block: the most that decoder_block makes, with room for a family's additions.
 constexpr size_t kRecordsPerBlock = 40;
 
+bool embeddings_learn(const Model& m) { return m.embedding.learns() || m.positions_table.learns(); }
+
 int64_t lowest_learning_block(const Model& m) {
-  if (m.dembedding) return 0;
+  if (embeddings_learn(m)) return 0;
   for (size_t i = 0; i < m.blocks.size(); ++i)
     if (m.blocks[i].learns()) return static_cast<int64_t>(i);
   return static_cast<int64_t>(m.blocks.size());
@@ -47,25 +50,21 @@ Sequence Decoder::sequence(const MicroBatch& batch) {
   return s;
 }
 
-double Decoder::embedding_scale() const {
-  const double scale = model_.spec.embedding_scale;
-  const bool rounds = model_.spec.round_embedding_scale && model_.compute == DType::bf16;
-  return rounds ? static_cast<double>(to_float(to_bf16(static_cast<float>(scale)))) : scale;
-}
-
 void Decoder::start(const MicroBatch& batch, TensorView hidden) {
-  tape_.run(EmbeddingArgs{hidden, &model_.embedding, batch.tokens.data(), embedding_scale()});
-  if (model_.position_embedding)
-    tape_.run(EmbeddingArgs{hidden, &model_.position_embedding, batch.positions.data(), 1, true});
+  embedding_forward(stream_, model_.embedding, batch.tokens, hidden, false);
+  if (model_.positions_table)
+    embedding_forward(stream_, model_.positions_table, batch.positions, hidden, true);
   const DropoutKey& key = seq_.dropout;
-  if (key.active && model_.neftune_noise_alpha > 0)
-    tape_.run(
-        NoiseArgs{hidden, model_.neftune_noise_alpha, key.seed, key.stream(stable_hash("neftune")), &batch});
+  if (!key.active || !(model_.neftune_noise_alpha > 0)) return;
+  // Noise goes to what leaves the embedding module, and through whatever scale follows.
+  const double alpha =
+      model_.neftune_noise_alpha * (model_.spec.embedding_scales_itself ? 1 : model_.spec.embedding_scale);
+  tape_.run(NoiseArgs{hidden, alpha, key.seed, key.stream(stable_hash("neftune")), &batch});
 }
 
 void Decoder::record(size_t layer, TensorView out) {
   Layer& l = layers_[layer];
-  const bool needs_grad = static_cast<int64_t>(layer) > lowest_ || model_.dembedding;
+  const bool needs_grad = static_cast<int64_t>(layer) > lowest_ || embeddings_learn(model_);
   const Var in = tape_.stored(l.in, needs_grad);
   l.result = decoder_block(tape_, model_.spec, model_.blocks[layer], in, seq_, layer, out);
 }
@@ -97,10 +96,10 @@ void Decoder::forward_backward(const MicroBatch& batch, double grad_scale, int64
     x = l.out;
   }
   tape_.set_recording(true);
-  const bool blocks_learn = lowest_ < n || model_.dembedding;
+  const bool blocks_learn = lowest_ < n || embeddings_learn(model_);
   // The one gradient that crosses blocks, always this buffer.
   const TensorView d = arena.top(shape, model_.compute, "d_hidden");
-  linear_cross_entropy(stream_, model_.head, x, d, batch, grad_scale, totals);
+  linear_cross_entropy(stream_, model_.head, x, d, batch, dropout, grad_scale, totals);
   if (!blocks_learn) return;
   for (int64_t i = n; i-- > lowest_;) {
     const Layer& l = layers_[static_cast<size_t>(i)];
@@ -112,10 +111,8 @@ void Decoder::forward_backward(const MicroBatch& batch, double grad_scale, int64
     tape_.backward_to(l.mark);
     arena.rewind_bottom(l.bottom);
   }
-  if (model_.dembedding)
-    tape_.run(EmbeddingBwdArgs{model_.dembedding, d, batch.tokens.data(), embedding_scale()});
-  if (model_.dposition_embedding)
-    tape_.run(EmbeddingBwdArgs{model_.dposition_embedding, d, batch.positions.data(), 1});
+  embedding_backward(stream_, model_.embedding, batch.tokens, d);
+  embedding_backward(stream_, model_.positions_table, batch.positions, d);
 }
 
 TensorView Decoder::forward(const MicroBatch& batch,
@@ -146,7 +143,7 @@ void Decoder::evaluate(const MicroBatch& batch, const LossTotals& totals) {
   tape_.rewind({});
   seq_ = sequence(batch);
   const TensorView x = forward(batch, {});
-  linear_cross_entropy(stream_, model_.head, x, {}, batch, 0, totals);
+  linear_cross_entropy(stream_, model_.head, x, {}, batch, {}, 0, totals);
 }
 
 void Decoder::logits(const MicroBatch& batch, std::span<const KvCacheLayer> cache,

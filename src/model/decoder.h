@@ -45,7 +45,6 @@ class Decoder {
   /// Forward without recording; returns the last hidden state, in one of two arena buffers.
   TensorView forward(const MicroBatch& batch, const std::function<void(int64_t, TensorView)>& observe);
   void record(size_t layer, TensorView out);
-  double embedding_scale() const;
 
   const Model& model_;
   Stream stream_;

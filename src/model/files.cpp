@@ -29,6 +29,8 @@ class Collector : public WeightSource {
   std::vector<ExpectedTensor> found;
 
   Weight matrix(const std::string& name, int64_t rows, int64_t cols) override {
+    if (name == embedding_ && !found.empty())  // for the head that is tied to it
+      return Weight::dense(TensorView(nullptr, {rows, cols}, DType::f32));
     const TensorRole role = name == embedding_ || name == positions_ ? TensorRole::embedding
                             : name == head_                          ? TensorRole::head
                             : routers_.contains(name)                ? TensorRole::router

@@ -107,14 +107,17 @@ Weight WeightStore::matrix(const std::string& name, int64_t rows, int64_t cols) 
   const SourceTensor& t = source(name, rows, cols);
   check_unchanged();
   const bool dense = t.stored.format == WeightFormat::dense;
-  const bool as_used =
-      t.row_order == RowOrder::as_is && !t.stored.transposed && !options_.writable.contains(name);
+  const bool changes = options_.writable.contains(name);
+  const bool as_used = t.row_order == RowOrder::as_is && !t.stored.transposed && !changes;
+  // Single rows of a table that learn are not rounded to a narrower type than the one of computation.
+  const bool widened = dense && changes && t.expected.role != TensorRole::linear &&
+                       options_.compute == DType::f32 && t.stored.dtype != DType::f32;
   Weight w;
   if (options_.base_format == BaseFormat::bnb_4bit && t.expected.role == TensorRole::linear)
     w = quantized(t);
-  else if (dense ? as_used : options_.base_format == BaseFormat::keep)
+  else if (dense ? as_used : options_.base_format == BaseFormat::keep && !changes)
     w = in_place(t);
-  else if (dense)
+  else if (dense && !widened)
     w = copied(t);
   else
     w = dequantized(t, options_.compute);
@@ -182,8 +185,9 @@ Weight WeightStore::in_place(const SourceTensor& t) {
 }
 
 TensorView WeightStore::writable(const std::string& name) const {
-  LORIKEET_CHECK(options_.writable.contains(name));
   const TensorView v = matrices_.at(name).dense_view();
+  if (!v.data) return v;
+  LORIKEET_CHECK(options_.writable.contains(name));
   LORIKEET_CHECK(v.data != files_.at(name).stored.data);
   return v;
 }

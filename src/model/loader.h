@@ -18,7 +18,7 @@ struct LoadOptions {
   DType compute = DType::f32;      ///< f32 or bf16: the type of weights that have to be dequantized
   ThreadPool* threads = nullptr;   ///< may be null: one thread
   bool dry = false;                ///< sizes only: no weight is read
-  std::set<std::string> writable;  ///< dense matrices that are copied, so that they can be changed
+  std::set<std::string> writable;  ///< matrices that are copied, dense, so that they can be changed
 };
 
 /// Resident bytes of the weights handed out so far.
@@ -50,7 +50,7 @@ class WeightStore : public WeightSource {
   TensorView vector(const std::string& name, int64_t n) override;
 
   /// A matrix of LoadOptions::writable that was asked for before; internal error for another one.
-  TensorView writable(const std::string& name) const;
+  TensorView writable(const std::string& name) const override;
 
   WeightBytes bytes() const { return bytes_; }
   const LoadOptions& options() const { return options_; }

@@ -35,6 +35,11 @@ class Builder {
             fmt::format("an adapter is asked for module \"{}\", which this model does not have", path));
   }
 
+  /// Whether a module's own weights learn.
+  bool learns(const std::string& path) const {
+    return options_.train_base || options_.modules_to_save.contains(path);
+  }
+
   /// An empty path: the family has no such norm.
   void norm(NormSlot& s, const ModelSpec& spec, const std::string& path, int64_t n) {
     if (path.empty()) return;
@@ -43,19 +48,23 @@ class Builder {
     s.weight_offset = spec.norm_weight_offset;
     s.w = source_.vector(path + ".weight", n);
     if (spec.norm_bias) s.b = source_.vector(path + ".bias", n);
-    if (!options_.train_base) return;
+    if (!learns(path)) return;
     base_vector(path + ".weight", s.w, s.dw);
     if (spec.norm_bias) base_vector(path + ".bias", s.b, s.db);
   }
 
   /// A matrix that learns with the base: its compute copy replaces `w`, its gradient goes to `dw`.
   void base_matrix(const std::string& name, Weight& w, TensorView& dw) {
+    if (w.format != WeightFormat::dense)
+      throw Error(ErrorKind::unsupported,
+                  fmt::format("\"{}\" is held quantized and cannot be trained in full", name),
+                  "lora_modules_to_save", "use --method lora, or leave that module out");
     const Weight from = w;
     const size_t p = store_.declare(name, ParameterKind::base, {w.rows, w.cols}, 1);
     store_.declare_tensor({name, p, 0, w.rows, 0, w.cols, {w.rows, w.cols}});
     after_.push_back([this, p, from, &w, &dw] {
       const Parameter& q = store_.parameters()[p];
-      if (!dry_) fill(q.value, from);
+      if (!dry_ && from.data) fill(q.value, from);  // a source of sizes only has no values
       w = Weight::dense(q.compute);
       dw = q.grad;
     });
@@ -67,7 +76,7 @@ class Builder {
     store_.declare_tensor({name, p, 0, 1, 0, v.cols, {v.cols}});
     after_.push_back([this, p, from, &v, &dv] {
       const Parameter& q = store_.parameters()[p];
-      if (!dry_) fill(q.value, Weight::dense(from));
+      if (!dry_ && from.data) fill(q.value, Weight::dense(from));
       v = q.compute;
       dv = q.grad;
     });
@@ -77,6 +86,7 @@ class Builder {
     std::string path;
     int64_t out, in;
     bool bias;
+    std::string tied_to = {};  ///< path of the module whose weight this one uses, or empty
   };
   void group(LinearGroup& g, const std::vector<Module>& modules) {
     g.count = static_cast<int>(modules.size());
@@ -85,10 +95,10 @@ class Builder {
     for (size_t i = 0; i < modules.size(); ++i) {
       const Module& m = modules[i];
       LinearSlot& s = g.slots[i];
-      s.w = source_.matrix(m.path + ".weight", m.out, m.in);
+      s.w = source_.matrix((m.tied_to.empty() ? m.path : m.tied_to) + ".weight", m.out, m.in);
       if (m.bias) s.bias = source_.vector(m.path + ".bias", m.out);
-      if (options_.train_base) {
-        base_matrix(m.path + ".weight", s.w, s.dw);
+      if (learns(m.path)) {
+        if (m.tied_to.empty() || !options_.train_base) base_matrix(m.path + ".weight", s.w, s.dw);
         if (m.bias) base_vector(m.path + ".bias", s.bias, s.dbias);
       }
       s.dropout_stream = stable_hash(m.path);
@@ -118,7 +128,69 @@ class Builder {
     }
   }
 
+  /// A table of vectors for tokens or positions.
+  void embedding(EmbeddingSlot& s, const std::string& path, int64_t rows, int64_t cols) {
+    s.w = source_.matrix(path + ".weight", rows, cols);
+    if (learns(path)) base_matrix(path + ".weight", s.w, s.dw);
+    const auto a = options_.adapters.find(path);
+    if (a != options_.adapters.end()) embedding_adapter(s, path, a->second);
+  }
+
+  /// The rows of a module's matrix that learn, bound to every slot that reads it.
+  void token_rows(const std::string& path, Shape matrix, const std::vector<LearningRows*>& slots) {
+    const auto it = options_.token_rows.find(path);
+    if (it == options_.token_rows.end()) return;
+    const std::vector<int32_t>& ids = it->second;
+    const std::string name = path + ".token_adapter.trainable_tokens_delta";
+    const auto n = static_cast<int64_t>(ids.size());
+    const size_t p = store_.declare(name, ParameterKind::token_rows, {n, matrix.cols}, 1);
+    store_.declare_tensor({name, p, 0, n, 0, matrix.cols, {n, matrix.cols}});
+    for (const int32_t id : ids) LORIKEET_CHECK(id >= 0 && id < matrix.rows);
+    store_.declare_rows({p, source_.writable(path + ".weight"), ids});
+    const TokenRows& rows = store_.token_rows().back();
+    after_.push_back([this, p, &rows, slots] {
+      const Parameter& q = store_.parameters()[p];
+      for (size_t i = 0; rows.matrix.data && !dry_ && i < rows.ids.size(); ++i)
+        fill(q.value.row_range(static_cast<int64_t>(i), 1),
+             Weight::dense(rows.matrix.row_range(rows.ids[i], 1)));
+      for (LearningRows* slot : slots) *slot = {rows.ids, q.grad};
+    });
+  }
+
  private:
+  void embedding_adapter(EmbeddingSlot& s, const std::string& path, const AdapterChoice& choice) {
+    LORIKEET_CHECK(!choice.dora && !choice.bias);
+    used_.insert(path);
+    s.lora_scale = choice.scale;
+    const int64_t r = choice.r, padded = padded_rank(r), rows = s.w.rows, cols = s.w.cols;
+    const std::string a_name = path + ".lora_embedding_A", b_name = path + ".lora_embedding_B";
+    const size_t a = store_.declare(a_name, ParameterKind::embedding_a, {rows, padded}, 1);
+    store_.declare_tensor({a_name, a, 0, rows, 0, r, {r, rows}, /*transposed=*/true});
+    const size_t b = store_.declare(b_name, ParameterKind::embedding_b, {cols, padded}, s.lora_scale);
+    store_.declare_tensor({b_name, b, 0, cols, 0, r, {cols, r}});
+    after_.push_back([this, a, b, slot = &s] {
+      slot->lora_a = store_.parameters()[a].compute;
+      slot->dlora_a = store_.parameters()[a].grad;
+      slot->lora_b = store_.parameters()[b].compute;
+      slot->dlora_b = store_.parameters()[b].grad;
+    });
+  }
+
+  /// The bias of B: the layer's own bias then is the sum of both.
+  void adapter_bias(LinearSlot& s, const std::string& path) {
+    const std::string name = path + ".lora_B.bias";
+    const int64_t n = s.w.rows;
+    const size_t p =
+        store_.declare(name, ParameterKind::lora_bias, {1, n}, s.lora_scale, /*compute_in_f32=*/true);
+    store_.declare_tensor({name, p, 0, 1, 0, n, {n}});
+    store_.parameters()[p].frozen = s.bias;
+    after_.push_back([this, p, slot = &s] {
+      slot->bias = store_.parameters()[p].compute;
+      slot->dbias = store_.parameters()[p].grad;
+      slot->dbias_scale = slot->lora_scale;
+    });
+  }
+
   void adapters(LinearGroup& g, const std::vector<Module>& modules, int64_t rank_total) {
     const size_t a = store_.declare(modules[0].path + ".lora_A (stacked)", ParameterKind::lora_a,
                                     {rank_total, modules[0].in}, 1);
@@ -137,6 +209,7 @@ class Builder {
         slot->dlora_b = store_.parameters()[b].grad;
       });
       if (choice.dora) magnitude(g.slots[i], m.path, a, b);
+      if (choice.bias) adapter_bias(g.slots[i], m.path);
     }
     after_.push_back([this, a, &g] {
       g.lora_a = store_.parameters()[a].compute;
@@ -272,16 +345,28 @@ void build_block(Builder& b, const ModelSpec& s, BlockSlots& w, int64_t layer) {
   if (s.qkv != QkvLayout::separate) place_heads(s, w);
 }
 
-void build_positions(Builder& b, const ModelSpec& s, WeightSource& source, const ModelOptions& o, Model& m) {
+void build_positions(Builder& b, const ModelSpec& s, const ModelOptions& o, Model& m) {
   if (s.names.positions.empty()) return;
   if (o.positions > s.max_position_embeddings)
     throw Error(ErrorKind::usage,
                 fmt::format("rows of {} tokens are asked for, the model has learned {} positions",
                             o.positions, s.max_position_embeddings),
                 "max_length", fmt::format("--max-length {}", s.max_position_embeddings));
-  const std::string name = s.names.positions + ".weight";
-  m.position_embedding = source.matrix(name, s.max_position_embeddings + s.positions_offset, s.hidden_size);
-  if (o.train_base) b.base_matrix(name, m.position_embedding, m.dposition_embedding);
+  b.embedding(m.positions_table, s.names.positions, s.max_position_embeddings + s.positions_offset,
+              s.hidden_size);
+}
+
+double embedding_scale(const ModelSpec& s, DType compute) {
+  if (!s.embedding_scales_itself || compute != DType::bf16) return s.embedding_scale;
+  return static_cast<double>(to_float(to_bf16(static_cast<float>(s.embedding_scale))));
+}
+
+/// The rows before the first position are unused.
+void skip_first_positions(const ModelSpec& s, EmbeddingSlot& positions) {
+  if (!positions || s.positions_offset == 0) return;
+  const int64_t first = s.positions_offset, n = s.max_position_embeddings;
+  positions.w = Weight::dense(positions.w.dense_view().row_range(first, n));
+  if (positions.dw) positions.dw = positions.dw.row_range(first, n);
 }
 
 }  // namespace
@@ -293,6 +378,22 @@ std::vector<std::string> linear_module_paths(const ModelSpec& s) {
     for (size_t g = 0; g < (s.has_experts(i) ? 2 : groups.size()); ++g)
       for (const Builder::Module& m : groups[g]) paths.push_back(layer_path(m.path, i));
   return paths;
+}
+
+std::vector<std::string> embedding_module_paths(const ModelSpec& s) {
+  if (s.names.head != ModuleNames().head) return {s.names.embedding};  // transformers 5 calls it otherwise
+  return {s.names.embedding, s.names.head};
+}
+
+bool unties(const ModelSpec& s, const ModelOptions& o) {
+  if (!s.tie_word_embeddings) return false;
+  for (const std::string& path : {s.names.embedding, s.names.head})
+    if (o.adapters.contains(path) || o.modules_to_save.contains(path)) return true;
+  return false;
+}
+
+TensorView WeightSource::writable(const std::string& name) const {
+  throw Error(ErrorKind::internal, fmt::format("the rows of \"{}\" cannot be changed", name));
 }
 
 Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOptions& options,
@@ -308,34 +409,29 @@ Model build_model(const ModelSpec& spec, WeightSource& source, const ModelOption
   Builder b(source, options, store, dry);
 
   m.positions = options.positions;
-  const std::string embedding_name = spec.names.embedding + ".weight";
-  m.embedding = source.matrix(embedding_name, spec.vocab_size, spec.hidden_size);
-  build_positions(b, spec, source, options, m);
+  const ModuleNames& names = spec.names;
+  const bool tied = spec.tie_word_embeddings;
+  const Shape table{spec.vocab_size, spec.hidden_size};
+  m.embedding.scale = embedding_scale(spec, options.compute);
+  m.embedding.padding_idx = static_cast<int32_t>(spec.padding_idx);
+  b.embedding(m.embedding, names.embedding, table.rows, table.cols);
+  build_positions(b, spec, options, m);
   for (int64_t i = 0; i < spec.num_hidden_layers; ++i)
     build_block(b, spec, m.blocks[static_cast<size_t>(i)], i);
-  b.norm(m.head.norm, spec, spec.names.final_norm, spec.hidden_size);
+  b.norm(m.head.norm, spec, names.final_norm, spec.hidden_size);
   m.head.logit_scale = spec.logit_scale;
   m.head.softcap = spec.logit_softcap;
-  if (!spec.tie_word_embeddings)
-    m.head.w = source.matrix(spec.names.head + ".weight", spec.vocab_size, spec.hidden_size);
-  if (spec.head_bias) m.head.bias = source.vector(spec.names.head + ".bias", spec.vocab_size);
-  if (options.train_base) {
-    b.base_matrix(embedding_name, m.embedding, m.dembedding);
-    if (!spec.tie_word_embeddings) b.base_matrix(spec.names.head + ".weight", m.head.w, m.head.dw);
-    if (spec.head_bias) b.base_vector(spec.names.head + ".bias", m.head.bias, m.head.dbias);
-  }
+  b.group(m.head.linear, {{names.head, table.rows, table.cols, spec.head_bias, tied ? names.embedding : ""}});
+  std::vector<LearningRows*> embedding_rows = {&m.embedding.rows};
+  if (tied) embedding_rows.push_back(&m.head.out().rows);
+  b.token_rows(names.embedding, table, embedding_rows);
+  if (!tied) b.token_rows(names.head, table, {&m.head.out().rows});
   b.finish(with_gradients);
-  if (spec.tie_word_embeddings) {  // one tensor, one gradient
-    m.head.w = m.embedding;
-    m.head.dw = m.dembedding;
+  if (tied && options.train_base) {  // one tensor, one gradient
+    m.head.out().w = m.embedding.w;
+    m.head.out().dw = m.embedding.dw;
   }
-  if (m.position_embedding && spec.positions_offset > 0) {  // the rows before the first position are unused
-    m.position_embedding = Weight::dense(
-        m.position_embedding.dense_view().row_range(spec.positions_offset, spec.max_position_embeddings));
-    if (m.dposition_embedding)
-      m.dposition_embedding =
-          m.dposition_embedding.row_range(spec.positions_offset, spec.max_position_embeddings);
-  }
+  skip_first_positions(spec, m.positions_table);
   make_rope_tables(dry, m);
   return m;
 }

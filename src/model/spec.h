@@ -77,7 +77,10 @@ struct ModelSpec {
   bool tie_word_embeddings = false;
   bool conv1d = false;  ///< linear weights are stored [in,out] (GPT-2)
   double embedding_scale = 1;
-  bool round_embedding_scale = false;  ///< to the compute type first, as Gemma does
+  /// The embedding module itself multiplies, by the scale rounded to its type (Gemma); else what comes out of
+  /// it is multiplied (Granite), NEFTune's noise included.
+  bool embedding_scales_itself = false;
+  int64_t padding_idx = -1;  ///< the token whose look-ups leave the embedding without a gradient; -1: none
   double residual_scale = 1, logit_scale = 1, logit_softcap = 0, attention_softcap = 0;
   double attention_scale = 0;      ///< of the scores
   int64_t positions_offset = 0;    ///< learned positions: row of the first one

@@ -29,9 +29,9 @@ TensorView dora_forward(Tape& t, const LinearSlot& s, TensorView x, TensorView l
   return z;
 }
 
-void dora_backward(Tape& t, const LinearSlot& s, TensorView dz, TensorView dy, TensorView z) {
-  t.run(ColumnSumArgs{s.dora.dmagnitude, dy, z, s.dora.inverse_norm});
-  t.run(ScaleColumnsArgs{dz, dy, s.dora.scale, 0, {}, {}});
+void dora_backward(const Stream& stream, const LinearSlot& s, TensorView dz, TensorView dy, TensorView z) {
+  dispatch(stream, ColumnSumArgs{s.dora.dmagnitude, dy, z, s.dora.inverse_norm});
+  dispatch(stream, ScaleColumnsArgs{dz, dy, s.dora.scale, 0, {}, {}});
 }
 
 }  // namespace lorikeet

@@ -15,6 +15,6 @@ TensorView dora_forward(Tape& t, const LinearSlot& s, TensorView x, TensorView l
                         TensorView out, const DropoutArgs* dropout);
 
 /// Adds to the magnitude's gradient and sets dz = scale * dy; dz may be dy.
-void dora_backward(Tape& t, const LinearSlot& s, TensorView dz, TensorView dy, TensorView z);
+void dora_backward(const Stream& stream, const LinearSlot& s, TensorView dz, TensorView dy, TensorView z);
 
 }  // namespace lorikeet

@@ -2,24 +2,13 @@
 
 #include <algorithm>
 
+#include "ops/linear_rows.h"
 #include "ops/norm.h"
+#include "ops/scratch.h"
 
 namespace lorikeet {
 
 namespace {
-
-class Scratch {
- public:
-  explicit Scratch(const Stream& s) : arena_(*s.arena), top_(s.arena->top_mark()) {}
-  ~Scratch() { arena_.rewind_top(top_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  TensorView get(Shape shape, DType dtype, const char* name) { return arena_.top(shape, dtype, name); }
-
- private:
-  Arena& arena_;
-  size_t top_;
-};
 
 DType logits_dtype(DType compute) { return stat_dtype(compute); }
 
@@ -31,10 +20,47 @@ TensorView over_logits(TensorView logits, DType compute) {
   return d;
 }
 
+/// The tokens `at` of a batch, ascending, as a batch of their own: as much of it as random draws read.
+MicroBatch labelled_tokens(const Stream& stream, const MicroBatch& batch, std::span<const int32_t> at,
+                           Scratch& scratch) {
+  auto* positions = static_cast<int32_t*>(scratch.bytes(at.size_bytes(), "loss.positions"));
+  auto* rows = static_cast<RowSpan*>(scratch.bytes(batch.rows.size_bytes(), "loss.row_spans"));
+  MicroBatch labelled;
+  labelled.positions = {positions, at.size()};
+  labelled.rows = {rows, batch.rows.size()};
+  labelled.row_ids = batch.row_ids;
+  if (stream.dry()) return labelled;
+  std::transform(at.begin(), at.end(), positions,
+                 [&](int32_t n) { return batch.positions[static_cast<size_t>(n)]; });
+  auto begin = at.begin();
+  for (const RowSpan& row : batch.rows) {
+    const auto end = std::lower_bound(begin, at.end(), row.q_begin + row.q_count);
+    *rows = row;
+    rows->q_begin = static_cast<int32_t>(begin - at.begin());
+    rows->q_count = static_cast<int32_t>(end - begin);
+    ++rows;
+    begin = end;
+  }
+  return labelled;
+}
+
+/// Logits of normed rows, and A x of the head's adapter (empty without one).
+TensorView logits_of(const Stream& stream, const HeadSlot& head, TensorView logits, TensorView normed,
+                     const RowDraws& draws, Scratch& scratch) {
+  TensorView low;
+  if (head.linear.lora_a) {
+    low = scratch.get({normed.rows, head.linear.lora_a.rows}, normed.dtype, "head.low");
+    low_rank_forward(stream, head.linear, low, normed, draws);
+  }
+  slot_forward(stream, head.out(), logits, normed, low, {});
+  return low;
+}
+
 }  // namespace
 
 void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView x, TensorView dx,
-                          const MicroBatch& batch, double grad_scale, const LossTotals& totals) {
+                          const MicroBatch& batch, const DropoutKey& dropout, double grad_scale,
+                          const LossTotals& totals) {
   const DType stat = stat_dtype(x.dtype);
   if (dx) dispatch(stream, ZeroArgs{dx});
   const auto targets = static_cast<int64_t>(batch.target_at.size());
@@ -45,11 +71,15 @@ void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView
     const TensorView rows = scratch.get({m, x.cols}, x.dtype, "loss.rows");
     const TensorView normed = scratch.get({m, x.cols}, x.dtype, "loss.normed");
     const TensorView stats = scratch.get({m, norm_stats(head.norm)}, stat, "loss.norm");
-    const TensorView logits = scratch.get({m, head.w.rows}, logits_dtype(x.dtype), "loss.logits");
+    const TensorView logits = scratch.get({m, head.vocab_size()}, logits_dtype(x.dtype), "loss.logits");
     const TensorView row_loss = scratch.get({m, 1}, totals.loss_sum.dtype, "loss.row_loss");
     dispatch(stream, GatherRowsArgs{rows, x, at});
     norm_rows(stream, head.norm, normed, stats, rows);
-    dispatch(stream, LinearArgs{logits, normed, &head.w, head.bias, {}, {}, {}});
+    MicroBatch chunk = batch;
+    const RowDraws draws{&chunk, dropout};
+    if (drops(head.linear, draws))
+      chunk = labelled_tokens(stream, batch, {at, static_cast<size_t>(m)}, scratch);
+    const TensorView low = logits_of(stream, head, logits, normed, draws, scratch);
     const TensorView dlogits = dx ? over_logits(logits, x.dtype) : TensorView{};
     dispatch(stream,
              CrossEntropyArgs{dlogits, row_loss, totals.loss_sum, logits, batch.target_id.data() + first,
@@ -57,10 +87,10 @@ void linear_cross_entropy(const Stream& stream, const HeadSlot& head, TensorView
     if (totals.token_losses && !stream.dry() && row_loss.dtype == DType::f64)
       std::copy_n(row_loss.as<double>(), m, totals.token_losses + first);
     if (!dx) continue;
-    if (head.dw) dispatch(stream, TokenSumArgs{head.dw, dlogits, normed, 1});
-    if (head.dbias) dispatch(stream, ColumnSumArgs{head.dbias, dlogits, {}, {}});
-    const TensorView dnormed = normed;  // the product reads only dlogits and the weight
-    dispatch(stream, LinearDxArgs{dnormed, false, 1, {dlogits}, {&head.w}, {}, {}});
+    // Over its input, which only an adapter with dropout reads again.
+    const TensorView dnormed =
+        head.linear.lora_a ? scratch.get({m, x.cols}, x.dtype, "loss.dnormed") : normed;
+    group_backward(stream, head.linear, normed, {low, {}}, {{dlogits}, true, dnormed, false}, draws);
     norm_rows_backward(stream, head.norm, dnormed, dnormed, rows, stats, false);
     dispatch(stream, ScatterRowsArgs{dx, dnormed, at});
   }
@@ -77,7 +107,7 @@ void head_logits(const Stream& stream, const HeadSlot& head, TensorView x, std::
     dispatch(stream, GatherRowsArgs{rows, x, at.data() + first});
     norm_rows(stream, head.norm, normed, {}, rows);
     const TensorView logits = out.row_range(first, m);
-    dispatch(stream, LinearArgs{logits, normed, &head.w, head.bias, {}, {}, {}});
+    logits_of(stream, head, logits, normed, {}, scratch);
     if (head.logit_scale != 1 || head.softcap > 0)
       dispatch(stream, LogitCapArgs{logits, logits, head.logit_scale, head.softcap});
   }

@@ -16,11 +16,21 @@ struct DoraSlot {
   explicit operator bool() const { return static_cast<bool>(scale); }
 };
 
+/// Some rows of a table or an output matrix that learn while its other rows are frozen (PEFT's
+/// trainable_token_indices). Their values stand in the matrix itself. Empty: none.
+struct LearningRows {
+  std::span<const int32_t> ids;  ///< which rows of the matrix, each once
+  TensorView grad;               ///< [ids,C] stat type
+  explicit operator bool() const { return !ids.empty(); }
+};
+
 /// One linear layer: frozen (or learning) weight, optional bias, optional adapter.
 struct LinearSlot {
   Weight w;                       ///< [out,in]
-  TensorView bias;                ///< [1,out], optional
-  TensorView dw, dbias;           ///< gradients, only if the base matrix / bias learns
+  TensorView bias;                ///< [1,out], optional; with the adapter's (lora_bias) their sum
+  TensorView dw, dbias;           ///< gradients, only if the base matrix / a bias learns
+  double dbias_scale = 1;         ///< of the bias that learns: s for the adapter's
+  LearningRows rows;              ///< of the output matrix only
   TensorView lora_b;              ///< s*B [out,rank] in the compute type; empty without adapter
   TensorView dlora_b;             ///< [out,rank] gradient of B
   double lora_scale = 1;          ///< s
@@ -28,7 +38,8 @@ struct LinearSlot {
   DoraSlot dora;                  ///< only beside lora_b
   uint64_t dropout_stream = 0;    ///< names the module in the dropout key
   bool learns() const {
-    return static_cast<bool>(lora_b) || static_cast<bool>(dw) || static_cast<bool>(dbias);
+    return static_cast<bool>(lora_b) || static_cast<bool>(dw) || static_cast<bool>(dbias) ||
+           static_cast<bool>(rows);
   }
 };
 
@@ -59,6 +70,23 @@ struct ExpertsSlot {
   int64_t top_k = 0;       ///< experts of a token
   bool normalize = false;  ///< the weights of a token's experts are divided by their sum
   explicit operator bool() const { return !experts.empty(); }
+};
+
+/// A table of vectors, one for each token or position, frozen or learning, with an optional adapter
+/// (PEFT's lora_embedding_A and B).
+struct EmbeddingSlot {
+  Weight w;       ///< [V,C]
+  TensorView dw;  ///< [V,C] gradient, only if the whole table learns
+  LearningRows rows;
+  TensorView lora_a, dlora_a;  ///< A^T [V,R] in the compute type, and its gradient; empty without adapter
+  TensorView lora_b, dlora_b;  ///< s*B [C,R] in the compute type, and the gradient of B
+  double lora_scale = 1;       ///< s
+  double scale = 1;            ///< of the vectors
+  int32_t padding_idx = -1;    ///< the row whose look-ups give no gradient, as in torch; -1: none
+  explicit operator bool() const { return static_cast<bool>(w); }
+  bool learns() const {
+    return static_cast<bool>(dw) || static_cast<bool>(rows) || static_cast<bool>(lora_b);
+  }
 };
 
 enum class NormKind : uint8_t { rms, layer };

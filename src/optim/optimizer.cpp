@@ -17,7 +17,7 @@ constexpr int64_t kPieceBlocks = 4096;
 /// As transformers' Trainer: norm weights and biases do not decay.
 bool decays(const TrainableStore& store, const NamedTensor& t) {
   const Parameter& p = store.parameters()[t.parameter];
-  return p.kind != ParameterKind::base || p.value.rows > 1;
+  return p.kind != ParameterKind::lora_bias && (p.kind != ParameterKind::base || p.value.rows > 1);
 }
 
 }  // namespace

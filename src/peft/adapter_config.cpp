@@ -21,12 +21,10 @@ const std::vector<Fixed>& fixed_fields() {
       {"peft_type", {"LORA"}},
       {"task_type", {"CAUSAL_LM"}},
       {"bias", {"none"}},
-      {"lora_bias", {false}},
       {"fan_in_fan_out", {false, true}},  // PEFT itself corrects it to what the layer is
       {"use_qalora", {false}},
       {"use_bdlora", {false}},
       {"layers_pattern", {Json::array()}},
-      {"trainable_token_indices", {}},
       {"target_parameters", {Json::array()}},
       {"layer_replication", {}},
       {"alora_invocation_tokens", {}},
@@ -52,11 +50,10 @@ void check_init(const Json& value, const std::string& where) {
 
 /// Fields without meaning for a trained adapter, or for this program.
 const std::set<std::string>& harmless_fields() {
-  static const std::set<std::string> fields = {"auto_mapping",  "corda_config",   "ensure_weight_tying",
-                                               "eva_config",    "inference_mode", "init_lora_weights",
-                                               "loftq_config",  "lora_ga_config", "megatron_config",
-                                               "megatron_core", "peft_version",   "qalora_group_size",
-                                               "revision",      "runtime_config"};
+  static const std::set<std::string> fields = {
+      "auto_mapping",      "corda_config",   "eva_config",      "inference_mode", "init_lora_weights",
+      "loftq_config",      "lora_ga_config", "megatron_config", "megatron_core",  "peft_version",
+      "qalora_group_size", "revision",       "runtime_config"};
   return fields;
 }
 
@@ -78,6 +75,26 @@ int64_t positive(const Json& v, const std::string& where) {
   const int64_t n = json_int(v, where);
   if (n < 1 || n > 1 << 16) throw Error(ErrorKind::format, fmt::format("{} is no possible rank", n), where);
   return n;
+}
+
+std::vector<int64_t> integers(const Json& v, const std::string& where) {
+  if (!v.is_array()) throw Error(ErrorKind::format, "must be a list of numbers", where);
+  std::vector<int64_t> numbers;
+  for (const Json& n : v) numbers.push_back(json_int(n, where));
+  return numbers;
+}
+
+/// A list means the embedding.
+std::map<std::string, std::vector<int64_t>> token_indices(const Json& v, const std::string& where) {
+  if (!v.is_object()) return {{"", integers(v, where)}};
+  std::map<std::string, std::vector<int64_t>> by_module;
+  for (const auto& [name, ids] : v.items()) by_module[name] = integers(ids, where);
+  return by_module;
+}
+
+Json to_json(const std::map<std::string, std::vector<int64_t>>& tokens) {
+  if (tokens.empty()) return nullptr;
+  return tokens.contains("") ? Json(tokens.at("")) : Json(tokens);
 }
 
 }  // namespace
@@ -110,6 +127,12 @@ AdapterConfig AdapterConfig::read(const std::string& folder) {
       c.use_dora = json_bool(value, where);
     else if (key == "use_rslora")
       c.targets.use_rslora = json_bool(value, where);
+    else if (key == "lora_bias")
+      c.lora_bias = json_bool(value, where);
+    else if (key == "ensure_weight_tying")
+      c.ensure_weight_tying = json_bool(value, where);
+    else if (key == "trainable_token_indices")
+      c.trainable_token_indices = token_indices(value, where);
     else if (key == "target_modules")
       c.targets.targets = selection(value, where);
     else if (key == "exclude_modules")
@@ -126,10 +149,8 @@ AdapterConfig AdapterConfig::read(const std::string& folder) {
       else
         c.targets.layers_to_transform.push_back(json_int(value, where));
     } else if (key == "modules_to_save") {
+      if (!value.is_array()) throw Error(ErrorKind::format, "must be a list of module names", where);
       for (const Json& n : value) c.modules_to_save.push_back(json_string(n, where));
-      if (!c.modules_to_save.empty())
-        throw Error(ErrorKind::unsupported, "adapters with fully trained modules are not supported yet",
-                    where);
     } else {
       bool known = harmless_fields().contains(key);
       for (const Fixed& f : fixed_fields()) {
@@ -173,13 +194,14 @@ std::string AdapterConfig::to_json_text() const {
   fields["lora_alpha"] = targets.alpha == static_cast<double>(static_cast<int64_t>(targets.alpha))
                              ? Json(static_cast<int64_t>(targets.alpha))
                              : Json(targets.alpha);
-  fields["lora_bias"] = false;
+  fields["lora_bias"] = lora_bias;
   fields["lora_dropout"] = lora_dropout;
-  fields["modules_to_save"] = nullptr;
+  fields["modules_to_save"] = modules_to_save.empty() ? Json(nullptr) : Json(modules_to_save);
   fields["r"] = targets.r;
   fields["rank_pattern"] = targets.rank_pattern.empty() ? Json::object() : Json(targets.rank_pattern);
   fields["alpha_pattern"] = targets.alpha_pattern.empty() ? Json::object() : Json(targets.alpha_pattern);
   fields["revision"] = nullptr;
+  fields["trainable_token_indices"] = to_json(trainable_token_indices);
   fields["target_modules"] = to_json(targets.targets);
   fields["use_dora"] = use_dora;
   fields["use_rslora"] = targets.use_rslora;

@@ -70,7 +70,8 @@ std::vector<int64_t> file_shape(const TrainableStore& store, const NamedTensor& 
   return shape;
 }
 
-/// f(row of the store, whether of its start) in the order of the file.
+/// f(row of the store, whether of its start) in the order of the file, of a tensor that is held as the file
+/// has it.
 template <class F>
 void for_each_file_row(const TrainableStore& store, const NamedTensor& t, const F& f) {
   const TensorView v = store.value_of(t), start = store.start_of(t);
@@ -125,8 +126,10 @@ void load_adapter(TrainableStore& store, const std::vector<AdapterTensor>& tenso
                               shape_text(have.shape), shape_text(file_shape(store, want))),
                   path, fix);
     const float* next = have.values.data();
+    if (want.transposed)
+      TrainableStore::for_each_in_file_order(want, store.value_of(want), [&](float& x) { x = *next++; });
     const float sign = is_b(store, want) ? -1.0f : 1.0f;
-    for_each_file_row(store, want, [&](float* row, int64_t n, bool of_start) {
+    const auto take_row = [&](float* row, int64_t n, bool of_start) {
       if (!of_start) std::copy_n(next, n, row);
       for (int64_t k = 0; of_start && k < n; ++k)
         if (next[k] != sign * row[k])
@@ -135,7 +138,8 @@ void load_adapter(TrainableStore& store, const std::vector<AdapterTensor>& tenso
               fmt::format("adapter tensor \"{}\" began from other values than this run", have.name), path,
               "resume on the machine and with the settings of that run, or start anew with --adapter");
       next += n;
-    });
+    };
+    if (!want.transposed) for_each_file_row(store, want, take_row);
     by_name.erase(it);
   }
   const std::string where =
@@ -158,7 +162,13 @@ uint64_t write_adapter(const std::string& folder, const TrainableStore& store, c
     entries.push_back({std::string(kPrefix) + t.name, SafetensorsType::f32, file_shape(store, t)});
   SafetensorsWriter writer(folder + "/" + kTensorFile, entries);
   std::vector<float> negative;
-  for (const NamedTensor& t : store.tensors())
+  for (const NamedTensor& t : store.tensors()) {
+    if (t.transposed) {
+      std::vector<float> values;
+      TrainableStore::for_each_in_file_order(t, store.value_of(t), [&](float x) { values.push_back(x); });
+      writer.write(std::string(kPrefix) + t.name, std::span<const float>(values));
+      continue;
+    }
     for_each_file_row(store, t, [&](const float* row, int64_t n, bool of_start) {
       std::span<const float> values(row, static_cast<size_t>(n));
       if (of_start && is_b(store, t)) {
@@ -168,6 +178,7 @@ uint64_t write_adapter(const std::string& folder, const TrainableStore& store, c
       }
       writer.write(std::string(kPrefix) + t.name, values);
     });
+  }
   writer.commit();
   const AdapterConfig written = store.keeps_start() ? config.with_start() : config;
   write_file_atomic(folder + "/adapter_config.json", written.to_json_text());

@@ -139,8 +139,13 @@ void subtract(const Module& m, const TensorView& w, ThreadPool& threads) {
 
 bool changes_base(LoraInit init) { return init == LoraInit::pissa || init == LoraInit::olora; }
 
-void check_ranks(const TrainableStore& store, const std::vector<Target>& targets, LoraInit init) {
+void check_starts(const TrainableStore& store, const std::vector<Target>& targets, const ModelSpec& spec,
+                  LoraInit init) {
+  if (init == LoraInit::standard || init == LoraInit::gaussian) return;
   for (const Target& t : targets) {
+    if (t.path == spec.names.embedding || t.path == spec.names.head)
+      throw Error(ErrorKind::usage, fmt::format("module \"{}\" cannot start like this", t.path),
+                  "init_lora_weights", "use default or gaussian, or leave embedding and head out");
     const int64_t in = store.find(t.path + ".lora_A.weight")->cols,
                   out = store.find(t.path + ".lora_B.weight")->rows;
     if (init == LoraInit::orthogonal && t.r % 2 != 0)

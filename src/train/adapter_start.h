@@ -10,9 +10,11 @@ namespace lorikeet {
 /// whose matrices are LoadOptions::writable, and a store that keeps its start.
 bool changes_base(LoraInit init);
 
-/// Throws Error(usage), naming the module, where `init` has no values for its rank: odd with orthogonal,
-/// above the matrix's smaller side with those made from it. Sizes are enough: for a dry store too.
-void check_ranks(const TrainableStore& store, const std::vector<Target>& targets, LoraInit init);
+/// Throws Error(usage), naming the module, where `init` has no values for it: the embedding and the head with
+/// other starts than default and gaussian; an odd rank with orthogonal, one above the matrix's smaller side
+/// with those made from it. Sizes are enough: for a dry store too.
+void check_starts(const TrainableStore& store, const std::vector<Target>& targets, const ModelSpec& spec,
+                  LoraInit init);
 
 /// Gives A and B their initial values: init_lora, or those made from each module's weight W, with s the
 /// scale.

@@ -32,8 +32,8 @@ constexpr const char* kValuePrefix = "value.";
 /// Base tensors: adapters have PEFT's file.
 template <class F>
 void for_each_base(const TrainableStore& store, const F& f) {
-  for (const NamedTensor& t : store.tensors())
-    if (store.parameters()[t.parameter].kind == ParameterKind::base) f(t, store.value_of(t));
+  if (!store.only_base()) return;
+  for (const NamedTensor& t : store.tensors()) f(t, store.value_of(t));
 }
 
 /// The bytes of one row.

@@ -1,7 +1,7 @@
 #include "train/loaded_model.h"
 
 #include "backend/cpu/isa.h"
-#include "model/adapter_targets.h"
+#include "export/adapter_options.h"
 #include "train/adapter_start.h"
 
 namespace lorikeet {
@@ -44,6 +44,9 @@ LoadRequest load_request(const RunConfig& c) {
   a.targets.alpha_pattern = c.alpha_pattern;
   a.lora_dropout = c.lora_dropout;
   a.use_dora = c.use_dora;
+  a.modules_to_save = c.lora_modules_to_save;
+  a.lora_bias = c.lora_bias;
+  if (!c.trainable_token_indices.empty()) a.trainable_token_indices[""] = c.trainable_token_indices;
   a.base_model_name_or_path = c.model;
   r.new_adapter = a;
   return r;
@@ -66,6 +69,11 @@ void check_start(LoraInit init, BaseFormat format) {
         "init_lora_weights", "use --method qlora with --base-format bnb_4bit");
 }
 
+std::optional<AdapterConfig> adapter_config(const LoadRequest& r) {
+  if (r.adapter) return AdapterConfig::read(*r.adapter);
+  return r.new_adapter;
+}
+
 LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseFormat format,
                          ThreadPool& threads, bool dry) {
   if (r.method == Method::full && format != BaseFormat::dense)
@@ -75,20 +83,19 @@ LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseForm
     throw Error(ErrorKind::usage, "base_format is keep, but the model's file holds dense weights",
                 files.path(), "use base_format: bnb_4bit to quantize while loading, or dense");
   LoadOptions options{format, r.bnb, resolve_compute_dtype(r.compute_dtype), &threads, dry, {}};
+  const std::optional<AdapterConfig> adapter = adapter_config(r);
+  if (!adapter) return options;
+  ModelOptions model;
+  const std::vector<Target> targets = apply_adapter(*adapter, files.spec(), model);
+  options.writable = changed_tensors(model);
   if (!r.new_adapter) return options;
   check_start(r.init, format);
   if (changes_base(r.init))
-    for (const Target& t : adapter_targets(files.spec(), r.new_adapter->targets))
-      options.writable.insert(t.path + ".weight");
+    for (const Target& t : targets) options.writable.insert(t.path + ".weight");
   return options;
 }
 
 int thread_count(int asked) { return asked > 0 ? asked : ThreadPool::available_cpus(); }
-
-std::optional<AdapterConfig> adapter_config(const LoadRequest& r) {
-  if (r.adapter) return AdapterConfig::read(*r.adapter);
-  return r.new_adapter;
-}
 
 }  // namespace
 
@@ -110,17 +117,13 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
   options.train_base = request.train && request.method == Method::full && !adapter_;
   std::vector<Target> targets;
   if (request.bf16_weights) trainable_.hold_base_in_compute_type();
-  if (adapter_) {
-    options.lora_dropout = adapter_->lora_dropout;
-    targets = adapter_targets(files_.spec(), adapter_->targets);
-    for (const Target& t : targets) options.adapters[t.path] = {t.r, t.scale, adapter_->use_dora};
-  }
+  if (adapter_) targets = apply_adapter(*adapter_, files_.spec(), options);
   if (request.new_adapter && changes_base(request.init)) trainable_.keep_start();
   Model model = build_model(files_.spec(), weights_, options, trainable_, request.train, dry);
-  if (request.new_adapter) check_ranks(trainable_, targets, request.init);
+  if (request.new_adapter) check_starts(trainable_, targets, files_.spec(), request.init);
   if (dry) return model;
   if (request.adapter) {
-    load_adapter(trainable_, read_adapter_tensors(*request.adapter), *request.adapter,
+    load_adapter(trainable_, read_adapter_for(files_, *request.adapter), *request.adapter,
                  files_.spec().num_hidden_layers, adapter_->base_model_name_or_path);
   } else if (adapter_) {
     start_adapter(trainable_, targets, request.init, request.seed, weights_, threads_);
@@ -132,8 +135,7 @@ Model LoadedModel::build(const LoadRequest& request, bool dry) {
 
 uint64_t LoadedModel::weights_bytes() const {
   // Full fine-tuning: the weights are parameters; what was read to fill them is released again.
-  const bool trains_base =
-      !trainable_.parameters().empty() && trainable_.parameters().front().kind == ParameterKind::base;
+  const bool trains_base = !adapter_ && !trainable_.parameters().empty();
   const uint64_t held = trains_base ? 0 : static_cast<uint64_t>(weights_.bytes().total());
   return held + model_.rope_memory.size();
 }

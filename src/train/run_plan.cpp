@@ -120,7 +120,7 @@ void RunSetup::plan() {
   m.tokens_per_second = speed(m.kept_blocks);
   facts.adapted_modules = 0;
   for (const Parameter& p : dry.trainable().parameters())
-    facts.adapted_modules += p.kind == ParameterKind::lora_b;
+    facts.adapted_modules += p.kind == ParameterKind::lora_b || p.kind == ParameterKind::embedding_b;
   facts.trainable = dry.trainable().trainable_count();
   config.recorded["kept_blocks"] = std::to_string(m.kept_blocks);
   // The files hold the change since the start, which is right on the base as it was.

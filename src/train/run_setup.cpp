@@ -63,6 +63,17 @@ double bits_per_weight(const ModelFiles& files, BaseFormat format, const Bnb4Opt
   return weights > 0 ? bits / weights : 0;
 }
 
+/// trainable_token_indices as the key has it: of the embedding.
+std::vector<int64_t> embedding_tokens(const AdapterConfig& a, const ModelSpec& spec,
+                                      const std::string& folder) {
+  if (a.trainable_token_indices.empty()) return {};
+  const auto& [name, ids] = *a.trainable_token_indices.begin();
+  if (a.trainable_token_indices.size() == 1 && (name.empty() || matches_suffix(spec.names.embedding, name)))
+    return ids;
+  throw Error(ErrorKind::unsupported, "an adapter with tokens of the head cannot be trained further",
+              folder + "/adapter_config.json, field \"trainable_token_indices\"");
+}
+
 }  // namespace
 
 RunSetup::RunSetup(RunConfig given)
@@ -87,10 +98,13 @@ void RunSetup::take_adapter_settings() {
   taken.alpha_pattern = a.targets.alpha_pattern;
   taken.use_rslora = a.targets.use_rslora;
   taken.use_dora = a.use_dora;
+  taken.lora_modules_to_save = a.modules_to_save;
+  taken.lora_bias = a.lora_bias;
+  taken.trainable_token_indices = embedding_tokens(a, files.spec(), *config.adapter);
   taken.lora_dropout = a.lora_dropout;
-  for (const char* key :
-       {"lora_r", "lora_alpha", "lora_target_modules", "lora_exclude_modules", "layers_to_transform",
-        "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_dropout"}) {
+  for (const char* key : {"lora_r", "lora_alpha", "lora_target_modules", "lora_exclude_modules",
+                          "layers_to_transform", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
+                          "lora_modules_to_save", "lora_bias", "trainable_token_indices", "lora_dropout"}) {
     const std::string now = key_text(config, key), adapter = key_text(taken, key);
     if (config.is_given(key) && now != adapter)
       throw Error(ErrorKind::usage, fmt::format("{} is {}, but the adapter has {}", key, now, adapter),
@@ -215,7 +229,8 @@ RunIdentity RunSetup::identity() const {
     id[key] = key_text(config, key);
   id["optim"] = name_of(unpaged(config.optim));  // a run may go on paged, or no longer paged
   if (config.method != Method::full)
-    for (const char* key : {"lora_r", "lora_alpha", "use_rslora", "use_dora", "loraplus_lr_ratio"})
+    for (const char* key : {"lora_r", "lora_alpha", "use_rslora", "use_dora", "loraplus_lr_ratio",
+                            "lora_bias", "trainable_token_indices"})
       id[key] = key_text(config, key);
   if (config.base_format == BaseFormat::bnb_4bit)
     for (const char* key : {"bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_blocksize"})

@@ -35,7 +35,8 @@ TrainingRun::TrainingRun(RunSetup& setup, const TrainerEvents& events, const std
       schedule_(setup.schedule()),
       identity_(setup.identity()),
       total_(setup.facts.total_steps) {
-  if (config_.loraplus_lr_ratio) apply_loraplus(model_.trainable(), *config_.loraplus_lr_ratio);
+  if (config_.loraplus_lr_ratio)
+    apply_loraplus(model_.trainable(), *config_.loraplus_lr_ratio, config_.learning_rate);
   setup_.loader->reserve(batch_, total_);
   state_.max_steps = total_;
   state_.logging_steps = config_.logging_steps;

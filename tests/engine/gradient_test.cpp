@@ -82,7 +82,26 @@ std::vector<Case> cases() {
   dora.spec.qkv_bias = dora.spec.o_bias = dora.spec.mlp_bias = true;
   dora_dropout = dora;
   dora_dropout.dropout = 0.2;
-  return {{"Dora", dora},
+  StepSetup heads, heads_dropout, heads_tied, tokens, tokens_tied, bias;
+  heads.heads = true;
+  heads.spec.embedding_scale = 3;
+  heads_dropout = heads;
+  heads_dropout.dropout = 0.2;
+  heads_tied = heads;
+  heads_tied.spec.tie_word_embeddings = true;
+  tokens.tokens = {18, 5, 6, 31};
+  tokens.spec.embedding_scale = 2;
+  tokens_tied = tokens;
+  tokens_tied.spec.tie_word_embeddings = true;
+  bias.bias = true;
+  bias.spec.qkv_bias = true;
+  return {{"AdaptersOfEmbeddingAndHead", heads},
+          {"AdaptersOfEmbeddingAndHeadWithDropout", heads_dropout},
+          {"AdaptersOfTiedEmbeddingAndHead", heads_tied},
+          {"SingleTokens", tokens},
+          {"SingleTiedTokens", tokens_tied},
+          {"BiasesOfAdapters", bias},
+          {"Dora", dora},
           {"DoraWithDropout", dora_dropout},
           {"Plain", plain},
           {"QkNorm", qk_norm},
@@ -137,6 +156,67 @@ TEST_P(Gradient, MatchesComplexStep) {
   EXPECT_LT(nmse(got64, exact), 1e-24);  // double rounding only
   EXPECT_LT(nmse(got32, exact), 1e-10);  // f32 rounding of every stored activation
   EXPECT_NEAR(g32.loss.real(), g64.loss.real(), 1e-5);
+}
+
+/// The gradient of one tensor, row by row as it is held.
+std::vector<std::vector<double>> gradient_rows(Engine& engine, const std::string& name) {
+  const NamedTensor& t = *engine.store().find(name);
+  const TensorView g = engine.store().grad_of(t);
+  std::vector<std::vector<double>> rows;
+  for (int64_t i = 0; i < t.rows; ++i) {
+    rows.emplace_back();
+    for (int64_t k = 0; k < t.cols; ++k) rows.back().push_back(get_element(g, i, k).real());
+  }
+  return rows;
+}
+
+TEST(Padding, ItsLookUpsLeaveTheEmbeddingWithoutAGradient) {
+  const std::vector<HostBatch> batch = {make_batch({7, 5, 9, 1, 4}, 43)};
+  StepSetup full, adapter;
+  full.train_base = true;
+  adapter.heads = true;
+  for (auto& [setup, name] :
+       {std::pair{full, "model.embed_tokens.weight"}, {adapter, "model.embed_tokens.lora_embedding_A"}}) {
+    StepSetup padded = setup;
+    const int32_t padding = batch[0].tokens[1];
+    padded.spec.padding_idx = padding;
+    Engine with(padded), without(setup);
+    with.step(batch);
+    without.step(batch);
+    std::vector<std::vector<double>> found = gradient_rows(with, name), wanted = gradient_rows(without, name);
+    std::vector<double>& row = wanted[static_cast<size_t>(padding)];
+    EXPECT_NE(row, std::vector<double>(row.size(), 0.0)) << name;
+    std::fill(row.begin(), row.end(), 0.0);
+    EXPECT_EQ(found, wanted) << name;
+  }
+}
+
+TEST(Padding, ATiedHeadStillGivesItsRowAGradient) {
+  StepSetup tied;
+  tied.train_base = true;
+  tied.spec.tie_word_embeddings = true;
+  const std::vector<HostBatch> batch = {make_batch({7, 5}, 43)};
+  tied.spec.padding_idx = batch[0].tokens[1];
+  Engine engine(tied);
+  engine.step(batch);
+  const auto row =
+      gradient_rows(engine, "model.embed_tokens.weight")[static_cast<size_t>(tied.spec.padding_idx)];
+  EXPECT_NE(row, std::vector<double>(row.size(), 0.0));
+}
+
+/// transformers adds the noise to what leaves the embedding module: Granite multiplies that, Gemma's module
+/// has multiplied already.
+TEST(Noise, IsScaledWhereTheEmbeddingIsScaledAfterItsModule) {
+  const std::vector<HostBatch> batch = {make_batch({7, 5, 9, 1, 4}, 43)};
+  StepSetup outside, inside;
+  outside.spec.embedding_scale = inside.spec.embedding_scale = 3;
+  inside.spec.embedding_scales_itself = true;
+  outside.neftune = inside.neftune = 1;
+  StepSetup louder = inside;
+  louder.neftune = 3;
+  const Complex scaled = Engine(outside).step(batch).loss;
+  EXPECT_EQ(scaled, Engine(louder).step(batch).loss);
+  EXPECT_NE(scaled, Engine(inside).step(batch).loss);
 }
 
 INSTANTIATE_TEST_SUITE_P(OfEachBranch, Gradient, ::testing::ValuesIn(cases()),

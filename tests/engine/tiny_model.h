@@ -2,6 +2,7 @@
 // A tiny random model over any element type, and one step of it: what the engine tests share.
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,10 +37,14 @@ class RandomSource : public WeightSource {
     return Weight::dense(make(name, {rows, cols}, 0.25f, 0));
   }
   TensorView vector(const std::string& name, int64_t n) override { return make(name, {1, n}, 0.3f, 1); }
+  TensorView writable(const std::string& name) const override { return made_.at(name); }
 
  private:
   TensorView make(const std::string& name, Shape s, float scale, float shift) {
-    if (dry_) return TensorView(nullptr, s, dtype_);
+    if (const auto it = made_.find(name); it != made_.end()) return it->second;
+    return made_[name] = dry_ ? TensorView(nullptr, s, dtype_) : filled(name, s, scale, shift);
+  }
+  TensorView filled(const std::string& name, Shape s, float scale, float shift) {
     memory_.push_back(std::make_unique<std::byte[]>(static_cast<size_t>(s.count()) * size_of(dtype_)));
     const TensorView v(memory_.back().get(), s, dtype_);
     const Philox random(7, stable_hash(name));
@@ -51,6 +56,7 @@ class RandomSource : public WeightSource {
   DType dtype_;
   bool dry_;
   std::deque<std::unique_ptr<std::byte[]>> memory_;
+  std::map<std::string, TensorView> made_;
 };
 
 /// Odd sizes throughout: no dimension is a multiple of 16, the rank is not its own padding.
@@ -111,8 +117,10 @@ struct StepSetup {
   DType dtype = DType::f32;
   int64_t kept = 4;
   int threads = 1;
-  bool nan_fill = false, train_base = false, dora = false;
-  double dropout = 0;
+  bool nan_fill = false, train_base = false, dora = false, bias = false;
+  bool heads = false;           ///< adapters on embedding and head, and on few others
+  std::vector<int32_t> tokens;  ///< rows of the embedding (and of a tied head) that learn
+  double dropout = 0, neftune = 0;
 };
 
 /// A model with adapters on most modules, ready to step.
@@ -187,11 +195,16 @@ class Engine {
     o.positions = 32;
     o.train_base = setup_.train_base;
     o.lora_dropout = setup_.dropout;
+    o.neftune_noise_alpha = setup_.neftune;
     if (setup_.train_base) return o;
-    int i = 0;
+    if (setup_.heads)
+      for (const std::string& path : embedding_module_paths(setup_.spec)) o.adapters[path] = {5, 1.5};
+    if (!setup_.tokens.empty()) o.token_rows[setup_.spec.names.embedding] = setup_.tokens;
+    int i = setup_.heads ? 3 : 0;
     for (const std::string& path : linear_module_paths(setup_.spec))
       if (++i % 5)
-        o.adapters[path] = {3 + i % 4, 1.5, setup_.dora && i % 2 == 0};  // some stay without, ranks differ
+        // Some stay without, ranks differ.
+        o.adapters[path] = {3 + i % 4, 1.5, setup_.dora && i % 2 == 0, setup_.bias && i % 3 == 0};
     return o;
   }
   void run(const Model& m, const Stream& stream, const std::vector<HostBatch>& batches, double scale,
@@ -199,7 +212,7 @@ class Engine {
     Decoder decoder(m, stream);
     for (const HostBatch& b : batches) {
       const MicroBatch mb = b.view();
-      decoder.forward_backward(mb, scale, setup_.kept, {setup_.dropout > 0, 5, 3},
+      decoder.forward_backward(mb, scale, setup_.kept, {setup_.dropout + setup_.neftune > 0, 5, 3},
                                {loss, nullptr, token_losses});
       if (token_losses) token_losses += b.target_at.size();
     }

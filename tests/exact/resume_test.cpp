@@ -127,6 +127,30 @@ TEST_F(Resume, APagedRunGoesOnFromAnUnpagedOneAndBack) {
   EXPECT_EQ(adapter("paged"), adapter("whole"));
 }
 
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithAdaptersOfEmbeddingAndHead) {
+  expect_same_after_five([](RunConfig& c) {
+    c.lora_target_modules = std::vector<std::string>{"embed_tokens", "lm_head", "v_proj"};
+    c.weight_decay = 0.1;
+  });
+}
+
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithSingleTokensAndBiases) {
+  expect_same_after_five([](RunConfig& c) {
+    c.trainable_token_indices = {7, 3, 40};
+    c.lora_bias = true;
+    c.learning_rate = 1e-3;
+    c.weight_decay = 0.1;
+  });
+}
+
+TEST_F(Resume, TenStepsEqualFiveAndFiveWithModulesTrainedInFull) {
+  expect_same_after_five([](RunConfig& c) {
+    c.lora_modules_to_save = {"lm_head", "model.norm", "embed_tokens", "v_proj"};
+    c.learning_rate = 1e-3;
+    c.weight_decay = 0.1;
+  });
+}
+
 TEST_F(Resume, TenStepsEqualFiveAndFiveWithPacking) {
   expect_same_after_five([](RunConfig& c) {
     c.packing = true;

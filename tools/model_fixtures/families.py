@@ -43,13 +43,20 @@ LLAMA = {
         "adapters": {"all": ALL,
                      "dora": {"target_modules": ["q_proj", "o_proj", "up_proj", "down_proj"], "r": 3, "lora_alpha": 5,
                               "use_dora": True},
-                     "few": {"target_modules": ["q_proj", "down_proj"], "r": 3, "lora_alpha": 2}},
+                     "few": {"target_modules": ["q_proj", "down_proj"], "r": 3, "lora_alpha": 2},
+                     "heads": {"target_modules": ["v_proj", "lm_head", "embed_tokens"], "r": 3, "lora_alpha": 4},
+                     "tokens": {"target_modules": ["q_proj"], "r": 2, "lora_alpha": 3,
+                                "trainable_token_indices": [77, 5, 63]},
+                     "bias": {"target_modules": ["q_proj", "gate_proj", "down_proj"], "r": 2, "lora_alpha": 3,
+                              "lora_bias": True}},
         "starts": {"pissa": ("lora", {"target_modules": ["q_proj", "v_proj", "down_proj"], "r": 3, "lora_alpha": 5}),
                    "olora": ("lora", {"target_modules": ["q_proj", "v_proj", "down_proj"], "r": 3, "lora_alpha": 2}),
                    "loftq": ("qlora", {"target_modules": ["q_proj", "v_proj", "down_proj"], "r": 4, "lora_alpha": 4})},
         "weighted": {"cat": {"all": 0.7, "few": -0.4}, "linear": {"all": 0.7, "few": -0.4}},
         "also_quantized": ["dora"],
-        "training": {"dora": ("dora", {})},
+        "training": {"dora": ("dora", {}), "heads": ("heads", {}), "tokens": ("tokens", {}), "bias": ("bias", {}),
+                     "heads_loraplus": ("heads", {"loraplus_lr_ratio": 8.0}),
+                     "bias_loraplus": ("bias", {"loraplus_lr_ratio": 8.0})},
     },
     "llama_sharded": {
         "class": "Llama", "stored": "float16", "shard": "9KB", "legacy": True, "full": True,
@@ -57,7 +64,13 @@ LLAMA = {
                    "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 14, "rms_norm_eps": 1e-5,
                    "max_position_embeddings": 64,
                    "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.5}},
-        "adapters": {"list": {"target_modules": ["k_proj", "gate_proj"], "r": 1, "lora_alpha": 2}},
+        "adapters": {"list": {"target_modules": ["k_proj", "gate_proj"], "r": 1, "lora_alpha": 2},
+                     "saved": {"target_modules": ["q_proj", "v_proj"], "r": 2, "lora_alpha": 3,
+                               "modules_to_save": ["lm_head", "embed_tokens", "norm", "v_proj"]},
+                     "heads": {"target_modules": ["v_proj", "lm_head", "embed_tokens"], "r": 3, "lora_alpha": 4},
+                     "tokens": {"target_modules": ["q_proj"], "r": 2, "lora_alpha": 3,
+                                "trainable_token_indices": {"embed_tokens": [20, 7], "lm_head": [90, 7]}}},
+        "training": {"saved": ("saved", {}), "heads": ("heads", {})},
     },
 }
 
@@ -68,10 +81,10 @@ WIDE = {**SMALL, "hidden_size": 24}  # for families whose head_dim is always hid
 del WIDE["head_dim"]
 
 
-def small(name, config, targets="all-linear", **entry):
-    """A family's entry: bf16 on disk, one adapter."""
+def small(name, config, targets="all-linear", more=(), **entry):
+    """A family's entry: bf16 on disk, one adapter or more."""
     return {"class": name, "stored": "bfloat16", "config": config,
-            "adapters": {"all": {**ALL, "target_modules": targets}}, **entry}
+            "adapters": {"all": {**ALL, "target_modules": targets}, **dict(more)}, **entry}
 
 
 GPT2 = {"vocab_size": 67, "n_embd": 20, "n_head": 2, "n_layer": 2, "n_inner": 27, "n_positions": 32}
@@ -92,7 +105,11 @@ OTHERS = {
                                     "max_window_layers": 1}),
     "qwen3": small("Qwen3", {**SMALL, "tie_word_embeddings": True}, full=True),
     "qwen3_bias": small("Qwen3", {**SMALL, "attention_bias": True}),
-    "gemma": small("Gemma", {**SMALL, "hidden_act": "gelu_pytorch_tanh"}),
+    # Its embedding is scaled in the module and has a padding row.
+    "gemma": small("Gemma", {**SMALL, "hidden_act": "gelu_pytorch_tanh", "pad_token_id": 9}, full=True,
+                   more={"embedding": {"target_modules": ["embed_tokens"], "r": 3, "lora_alpha": 4},
+                         "tokens": {"target_modules": ["q_proj"], "r": 2, "lora_alpha": 3,
+                                    "trainable_token_indices": [9, 60]}}),
     "gemma2": small("Gemma2", {**SMALL, "sliding_window": 4, "query_pre_attn_scalar": 9, "attn_logit_softcapping": 5.0,
                                "final_logit_softcapping": 3.0, "pad_token_id": None}, full=True),
     "gemma3": small("Gemma3Text", {**SMALL, "num_hidden_layers": 3, "sliding_window": 4, "sliding_window_pattern": 3,

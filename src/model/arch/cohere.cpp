@@ -7,6 +7,7 @@ namespace lorikeet {
 ModelSpec cohere_spec(const HfConfig& c) {
   ModelSpec s = llama_spec(c);
   s.max_position_embeddings = c.integer_or("max_position_embeddings", 8192);
+  read_padding(c, s, 0);
   s.norm = NormKind::layer;
   s.norm_eps = c.number_or("layer_norm_eps", 1e-5);
   s.residual = Residual::parallel;

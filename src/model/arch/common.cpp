@@ -26,6 +26,14 @@ void expect_no_router_loss(const HfConfig& c) {
   c.number_or("router_aux_loss_coef", 0);  // its factor
 }
 
+void read_padding(const HfConfig& c, ModelSpec& s, int64_t missing) {
+  const std::string key = "pad_token_id";
+  s.padding_idx = -1;
+  if (!c.has(key) && (c.json().contains(key) || missing < 0)) return;
+  const int64_t given = c.integer_or(key, missing), id = given < 0 ? given + s.vocab_size : given;
+  if (id >= 0 && id < s.vocab_size) s.padding_idx = id;
+}
+
 int64_t read_window(const HfConfig& c, int64_t missing) {
   const std::string key = "sliding_window";
   if (c.has(key)) return c.integer(key);

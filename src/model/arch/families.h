@@ -54,6 +54,10 @@ inline int64_t layers_of(const ModelSpec& s) { return s.num_hidden_layers > 4096
 /// is true.
 void expect_no_router_loss(const HfConfig& c);
 
+/// Sets s.padding_idx from pad_token_id, `missing` if the field is not there, as torch's nn.Embedding takes
+/// it: negative numbers count from the end.
+void read_padding(const HfConfig& c, ModelSpec& s, int64_t missing);
+
 /// sliding_window: 0 for null, `missing` if the field is not there.
 int64_t read_window(const HfConfig& c, int64_t missing);
 /// The window of every layer: `window` where layer_types says sliding_attention; without that field, where

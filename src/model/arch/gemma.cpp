@@ -12,8 +12,9 @@ ModelSpec gemma_spec(const HfConfig& c) {
   read_rope(c, s);
   s.max_position_embeddings = c.integer_or("max_position_embeddings", 8192);
   s.norm_weight_offset = 1;
+  read_padding(c, s, 0);
   s.embedding_scale = std::sqrt(static_cast<double>(s.hidden_size));
-  s.round_embedding_scale = true;
+  s.embedding_scales_itself = true;
   s.tie_word_embeddings = c.boolean_or("tie_word_embeddings", true);
   // Old configurations say "gelu" and mean the approximation; newer ones say it in hidden_activation.
   s.activation = read_activation(c, c.has("hidden_activation") ? "hidden_activation" : "hidden_act",

@@ -6,6 +6,7 @@ namespace lorikeet {
 
 ModelSpec gpt_neox_spec(const HfConfig& c) {
   ModelSpec s = llama_spec(c);
+  s.padding_idx = -1;  // its embedding is made without one
   s.norm = NormKind::layer;
   s.norm_bias = s.mlp_bias = true;
   s.qkv_bias = s.o_bias = c.boolean_or("attention_bias", true);

@@ -24,6 +24,7 @@ ModelSpec llama_spec(const HfConfig& c) {
   s.activation = read_activation(c, "hidden_act", "silu");
   s.tie_word_embeddings = c.boolean_or("tie_word_embeddings", false);
   s.attention_scale = 1 / std::sqrt(static_cast<double>(std::max<int64_t>(1, s.head_dim)));
+  read_padding(c, s, -1);
   c.expect("pretraining_tp", 1);
   read_rope(c, s);
   return s;

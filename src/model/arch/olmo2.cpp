@@ -7,6 +7,7 @@ namespace lorikeet {
 ModelSpec olmo2_spec(const HfConfig& c) {
   ModelSpec s = llama_spec(c);
   s.norm_eps = c.number_or("rms_norm_eps", 1e-5);
+  read_padding(c, s, 1);
   s.qk_norm = QkNorm::whole;
   s.names.input_norm = s.names.mlp_norm = "";
   s.names.attention_out_norm = "model.layers.{}.post_attention_layernorm";

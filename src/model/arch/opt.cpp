@@ -17,6 +17,7 @@ ModelSpec opt_spec(const HfConfig& c) {
   s.head_dim = s.hidden_size / std::max<int64_t>(1, s.num_attention_heads);
   s.max_position_embeddings = c.integer_or("max_position_embeddings", 2048);
   s.positions_offset = 2;
+  read_padding(c, s, 1);
   s.norm = NormKind::layer;
   s.norm_eps = 1e-5;
   s.norm_bias = s.qkv_bias = s.o_bias = s.mlp_bias = true;

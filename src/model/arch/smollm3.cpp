@@ -11,6 +11,7 @@ ModelSpec smollm3_spec(const HfConfig& c) {
   s.tie_word_embeddings = c.boolean_or("tie_word_embeddings", true);
   s.num_key_value_heads = c.integer_or("num_key_value_heads", 4);
   s.max_position_embeddings = c.integer_or("max_position_embeddings", 32768);
+  read_padding(c, s, 128004);
   c.expect("use_sliding_window", false);
   s.window = read_windows(c, s, read_window(c, 0), [](int64_t) { return false; });
   const int64_t interval = std::max<int64_t>(1, c.integer_or("no_rope_layer_interval", 4));

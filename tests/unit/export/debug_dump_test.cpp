@@ -58,7 +58,7 @@ TEST_F(DebugDumpTest, HiddenStatesEndWithTheLastNormsOutput) {
   EXPECT_EQ(file.find("hidden.5.0"), nullptr);
   // The head applied to the norm's output gives the logits.
   const float* h = floats(file.at("hidden.4.0"));
-  const float* head = engine_.model().head.w.dense_view().as<float>();
+  const float* head = engine_.model().head.out().w.dense_view().as<float>();
   double z = 0;
   for (int k = 0; k < 36; ++k)
     z += static_cast<double>(h[2 * 36 + k]) * static_cast<double>(head[5 * 36 + k]);

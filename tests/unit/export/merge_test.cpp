@@ -48,6 +48,16 @@ class MergeTest : public TempFolder {
     r.output = path("merged");
     return r;
   }
+  /// A model of the fixtures with one of its adapters merged, in f32.
+  ModelFiles merged_fixture(const std::string& model, const std::string& adapter) {
+    const std::string folder = std::string(LORIKEET_FIXTURES) + "/models/" + model;
+    const ModelFiles files = ModelFiles::open(folder);
+    MergeRequest r = request(files, {{folder + "/adapter_" + adapter, 1}});
+    r.dtype = DType::f32;
+    r.if_exists = AtomicFolder::IfExists::replace;
+    merge(files, r, threads_);
+    return ModelFiles::open(path("merged"));
+  }
   ThreadPool threads_;
 };
 
@@ -143,12 +153,70 @@ TEST_F(MergeTest, ADoraAdapterScalesRowsAndCannotBeWeighted) {
       [&] {
         AdapterSum(files, {{llama + "/adapter_dora", 0.5}}, Combination::cat);
       },
-      ErrorKind::unsupported, {"DoRA adapter cannot be weighted"});
+      ErrorKind::unsupported, {"use_dora cannot be weighted"});
   expect_error(
       [&] {
         AdapterSum(files, {{llama + "/adapter_dora", 1}, {llama + "/adapter_all", 1}}, Combination::cat);
       },
-      ErrorKind::unsupported, {"DoRA adapter cannot be added to others"});
+      ErrorKind::unsupported, {"use_dora cannot be added to others"});
+}
+
+/// Adapters that PEFT made, of more than the linear layers of blocks: merge() itself compares the logits of
+/// the written model with those of base + adapter.
+TEST_F(MergeTest, WholeModulesTokensAndBiasesBecomePartOfTheWeights) {
+  for (const auto& [model, adapter] :
+       std::vector<std::pair<std::string, std::string>>{{"llama_sharded", "saved"},
+                                                        {"llama_sharded", "heads"},
+                                                        {"llama_sharded", "tokens"},
+                                                        {"llama_tied", "tokens"},
+                                                        {"llama_tied", "bias"},
+                                                        {"gemma", "tokens"}}) {
+    SCOPED_TRACE(model + "/" + adapter);
+    EXPECT_EQ(merged_fixture(model, adapter).spec().tie_word_embeddings, model != "llama_sharded");
+  }
+}
+
+TEST_F(MergeTest, AdaptersOfATiedEmbeddingOrHeadUntieThem) {
+  for (const auto& [model, adapter] :
+       std::vector<std::pair<std::string, std::string>>{{"llama_tied", "heads"}, {"gemma", "embedding"}}) {
+    SCOPED_TRACE(model);
+    const ModelFiles merged = merged_fixture(model, adapter);
+    EXPECT_FALSE(merged.spec().tie_word_embeddings);
+    EXPECT_NE(file_values(merged, "lm_head.weight"), file_values(merged, "model.embed_tokens.weight"));
+  }
+}
+
+TEST_F(MergeTest, ABiasHasToHaveOneToBeAddedTo) {
+  write_hf_folder(path("m"));
+  const ModelFiles files = ModelFiles::open(path("m"));
+  const std::string adapter = write_random_adapter("a", files);
+  AdapterConfig config = AdapterConfig::read(adapter);
+  config.lora_bias = true;
+  ModelOptions options;
+  options.positions = 1;
+  apply_adapter(config, files.spec(), options);
+  RandomSource source(DType::f32, false);
+  TrainableStore store(DType::f32);
+  build_model(files.spec(), source, options, store, false, false);
+  write_adapter(adapter, store, config);
+  expect_error(
+      [&] {
+        merge(files, request(files, {{adapter, 1}}), threads_);
+      },
+      ErrorKind::unsupported, {"down_proj", "has no bias"});
+}
+
+TEST_F(MergeTest, ACopyOfAnotherEmbeddingIsRefused) {
+  const std::string models = std::string(LORIKEET_FIXTURES) + "/models";
+  const std::string from = models + "/llama_tied/adapter_heads";
+  OnDisk m;
+  m.config["vocab_size"] = 97;
+  m.config["hidden_size"] = 20;
+  m.config["tie_word_embeddings"] = true;
+  write_hf_folder(path("m"), m);
+  const ModelFiles files = ModelFiles::open(path("m"));
+  expect_error([&] { read_adapter_for(files, from); }, ErrorKind::unsupported,
+               {"embed_tokens", "differs from the model's"});
 }
 
 TEST_F(MergeTest, TheTrainedBaseIsTheQuantizedOne) {

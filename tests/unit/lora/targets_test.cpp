@@ -36,6 +36,14 @@ std::string message_of(const TargetOptions& o) {
 
 TEST(SelectTargets, AllLinearTakesEveryPath) { EXPECT_EQ(select({}).size(), 36u); }
 
+TEST(SelectTargets, AllLinearLeavesOutWhatStandsBesideAndNamesTakeIt) {
+  const std::vector<std::string> beside = {"model.embed_tokens", "lm_head"};
+  EXPECT_EQ(select_targets(paths(), {}, beside).size(), 36u);
+  EXPECT_EQ(select_targets(paths(), with(std::vector<std::string>{"lm_head", "q_proj"}), beside).size(), 13u);
+  EXPECT_EQ(select_targets(paths(), with(std::string(".*embed_tokens")), beside).front().path,
+            "model.embed_tokens");
+}
+
 TEST(SelectTargets, AListEntryMatchesWholeSegmentsAtTheEnd) {
   EXPECT_EQ(select(with(std::vector<std::string>{"q_proj", "mlp.up_proj"})).size(), 24u);
   EXPECT_EQ(select(with(std::vector<std::string>{"model.layers.3.self_attn.v_proj"})).size(), 1u);

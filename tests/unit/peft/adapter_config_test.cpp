@@ -63,14 +63,26 @@ TEST_F(AdapterConfigTest, DefaultsArePefts) {
 
 TEST_F(AdapterConfigTest, FieldsThatWouldChangeResultsAreRefusedByName) {
   for (const char* field :
-       {R"("lora_bias":true)", R"("bias":"all")", R"("modules_to_save":["lm_head"])",
-        R"("trainable_token_indices":[1])", R"("layer_replication":[[0,1]])", R"("target_parameters":["w"])",
+       {R"("bias":"all")", R"("layer_replication":[[0,1]])", R"("target_parameters":["w"])",
         R"("alora_invocation_tokens":[1])", R"("task_type":"SEQ_CLS")", R"("init_lora_weights":"pissa")",
         R"("init_lora_weights":"olora")", R"("init_lora_weights":"loftq")"}) {
     const std::string name = std::string(field).substr(1, std::string(field).find('"', 1) - 1);
     expect_error([&] { with(field); }, ErrorKind::unsupported, {name});
   }
   expect_error([&] { read(R"({"peft_type":"IA3"})"); }, ErrorKind::unsupported, {"peft_type", "IA3"});
+}
+
+TEST_F(AdapterConfigTest, TokensAreAListForTheEmbeddingOrByModule) {
+  const auto written = [](const AdapterConfig& c) {
+    return Json::parse(c.to_json_text()).at("trainable_token_indices");
+  };
+  const AdapterConfig list = with(R"("trainable_token_indices":[9,1])"),
+                      map = with(R"("trainable_token_indices":{"lm_head":[4]})");
+  EXPECT_EQ(list.trainable_token_indices.at(""), (std::vector<int64_t>{9, 1}));
+  EXPECT_EQ(written(list), Json({9, 1}));
+  EXPECT_EQ(map.trainable_token_indices.at("lm_head"), std::vector<int64_t>{4});
+  EXPECT_EQ(written(map), Json({{"lm_head", {4}}}));
+  EXPECT_EQ(written(with(R"("r":4)")), Json(nullptr));
 }
 
 TEST_F(AdapterConfigTest, UnknownFieldsAreKeptOutAndListed) {
