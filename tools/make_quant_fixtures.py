@@ -121,6 +121,18 @@ def gguf_fixture():
     heads, dim = 3, 8
     rows = np.arange(heads * dim, dtype=np.int32)
     out.add("rope/stored", rows.reshape(heads, 2, dim // 2).swapaxes(1, 2).reshape(-1))
+    # Encoding: ordinary values, zeros, subnormal scales, equal sizes of both signs, halves between two codes.
+    values = rng.normal(0, 1, (40, 32)).astype(np.float32)
+    values[1] = 0
+    values[2] *= np.float32(1e-6)
+    values[3] = np.resize([2, -2, 0.125], 32)
+    values[4] = np.resize([-2, 2, 0.125], 32)
+    values[5] = np.arange(32, dtype=np.float32) * np.float32(0.5) - np.float32(8)
+    values[6] = np.resize([127, 0.5, -0.5, 1.5, -1.5, 126.5, 2.5], 32)
+    values[7] *= np.float32(3e4)
+    out.add("encode/values", values)
+    for name in ("Q8_0", "Q4_0"):
+        out.add(f"encode/{name}", gguf.quants.quantize(values, gguf.GGMLQuantizationType[name]))
     out.save()
 
 

@@ -2,6 +2,7 @@
 // What GGUF's block formats share: a row is a run of blocks, and a column range may begin and end inside one.
 // Layouts: ggml-common.h; the values equal those of the gguf Python package bit for bit.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -30,6 +31,16 @@ void decode_blocks(const Weight& w, int64_t stored_row, int64_t first, int64_t l
     col += n;
     out += n;
   }
+}
+
+inline void store_f16(float x, uint8_t* p) {
+  const F16 h = to_f16(x);
+  std::memcpy(p, &h.bits, sizeof h.bits);
+}
+
+/// The element of largest size, the first of equal ones.
+inline float largest_of(const float* x, int n) {
+  return *std::max_element(x, x + n, [](float a, float b) { return std::abs(a) < std::abs(b); });
 }
 
 /// Scale and minimum of sub-block b (0 to 7) of Q4_K and Q5_K, packed as 6-bit numbers in 12 bytes.

@@ -11,4 +11,14 @@ void decode_q8_0(const Weight& w, int64_t stored_row, int64_t first, int64_t las
   });
 }
 
+/// Codes and scale as in ggml's reference (quantize_row_q8_0_ref): halves away from zero.
+void encode_q8_0(const float* in, int64_t count, uint8_t* out) {
+  for (const float* end = in + count; in != end; in += 32, out += 34) {
+    const float d = std::abs(largest_of(in, 32)) / 127, inverse = d == 0 ? 0 : 1 / d;
+    store_f16(d, out);
+    for (int j = 0; j < 32; ++j)
+      out[2 + j] = static_cast<uint8_t>(static_cast<int8_t>(std::round(in[j] * inverse)));
+  }
+}
+
 }  // namespace lorikeet

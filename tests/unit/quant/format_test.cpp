@@ -1,6 +1,7 @@
 #include "quant/format.h"
 
 #include "core/error.h"
+#include "quant/encode.h"
 #include "records.h"
 
 namespace lorikeet {
@@ -76,6 +77,23 @@ TEST(GgufFormats, TilesInsideAndAcrossBlocksEqualTheWhole) {
     decode_flat(w, w.cols - 10, 2 * w.cols + 10, flat.data());
     EXPECT_EQ(bits(flat), bits({expected.begin() + w.cols - 10, expected.begin() + 2 * w.cols + 10}));
   }
+}
+
+TEST(GgufFormats, EncodedBytesEqualTheGgufPackages) {
+  const Records records("gguf.bin");
+  const auto values = records.get<float>("encode/values");
+  int seen = 0;
+  for (const FormatInfo& info : formats()) {
+    const BlockEncoder encode = block_encoder(info.format);
+    if (!encode) continue;
+    SCOPED_TRACE(info.name);
+    const auto expected = records.get<uint8_t>(std::string("encode/") + info.name);
+    std::vector<uint8_t> bytes(expected.size());
+    encode(values.data(), static_cast<int64_t>(values.size()), bytes.data());
+    EXPECT_EQ(bytes, expected);
+    ++seen;
+  }
+  EXPECT_EQ(seen, 2);
 }
 
 TEST(DenseFormat, ConvertsEveryElementType) {
