@@ -3,7 +3,9 @@
 
 Needs: pip install tokenizers==0.23.3
 Run:   python tools/compare_tokenizers.py --lorikeet build/release/lorikeet FOLDER... [--strings 20000] [--seed 1]
-Each FOLDER holds a tokenizer.json. Exits with 1 where any string differs.
+           [--texts /usr/share/common-licenses/* /usr/share/dict/american-english]
+Each FOLDER holds a tokenizer.json. --texts are compared instead, whole and line by line. Exits with 1 where any string
+differs.
 """
 import argparse
 import json
@@ -72,6 +74,14 @@ def strings(added, count, seed):
     return out[:count]
 
 
+def texts_of(paths):
+    out = []
+    for path in paths:
+        text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
+        out += [text, *text.splitlines(keepends=True)]
+    return list(dict.fromkeys(out))
+
+
 def lorikeet_ids(binary, folder, texts, special):
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as f:
         f.writelines(json.dumps(t) + "\n" for t in texts)
@@ -87,13 +97,14 @@ def main():
     p.add_argument("--lorikeet", default="build/release/lorikeet")
     p.add_argument("--strings", type=int, default=20000)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--texts", nargs="*")
     a = p.parse_args()
     failed = False
     for folder in a.folders:
         file = pathlib.Path(folder) / "tokenizer.json"
         official = Tokenizer.from_file(str(file))
         added = [t["content"] for t in json.loads(file.read_text(encoding="utf-8"))["added_tokens"]]
-        texts = strings(added, a.strings, a.seed)
+        texts = texts_of(a.texts) if a.texts else strings(added, a.strings, a.seed)
         differ = {"ids": 0, "ids with special tokens": 0, "decoded": 0}
         rows = zip(texts, lorikeet_ids(a.lorikeet, folder, texts, False), lorikeet_ids(a.lorikeet, folder, texts, True))
         for text, plain, special in rows:

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "model/files.h"
+#include "text/sentencepiece.h"
 
 namespace lorikeet::cli {
 
@@ -10,8 +11,7 @@ namespace fs = std::filesystem;
 
 Tokenizer load_tokenizer(const std::string& model) {
   std::error_code ignored;
-  if (fs::is_directory(model, ignored) && fs::exists(fs::path(model) / "tokenizer.json", ignored))
-    return Tokenizer::from_folder(model);
+  if (fs::is_directory(model, ignored) && has_tokenizer(model)) return Tokenizer::from_folder(model);
   return ModelFiles::open(model).tokenizer();
 }
 

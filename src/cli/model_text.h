@@ -5,7 +5,7 @@
 
 namespace lorikeet::cli {
 
-/// The tokenizer of `--model`: a folder (nothing but tokenizer.json is enough) or a .gguf file.
+/// The tokenizer of `--model`: a folder (nothing but its tokenizer is enough) or a .gguf file.
 Tokenizer load_tokenizer(const std::string& model);
 
 }  // namespace lorikeet::cli

@@ -53,8 +53,10 @@ void print_table(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
 }  // namespace
 
 int run_tokenize(const std::vector<std::string>& arguments) {
-  CommandLine line("tokenize", "tokenize --model M (--text T | --input FILE.jsonl) [--json]",
-                   "Shows the token ids of a text. A folder with nothing but tokenizer.json is enough.");
+  CommandLine line(
+      "tokenize", "tokenize --model M (--text T | --input FILE.jsonl) [--json]",
+      "Shows the token ids of a text. A folder with nothing but tokenizer.json or tokenizer.model is "
+      "enough.");
   RunConfig config;
   TokenizeOptions own;
   line.options.add_run_keys(config, {"model"});

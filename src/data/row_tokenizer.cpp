@@ -58,7 +58,7 @@ RowTokenizer::RowTokenizer(const Tokenizer* tokenizer, const ChatTemplate* chat_
 const Tokenizer& RowTokenizer::tokenizer(const RowPlace& place) const {
   if (!tokenizer_)
     throw Error(ErrorKind::usage, "the data is text, but the model has no tokenizer", place.text(),
-                "put tokenizer.json into the model folder, or give tokenized data");
+                "put tokenizer.json or tokenizer.model into the model folder, or give tokenized data");
   return *tokenizer_;
 }
 

@@ -19,6 +19,7 @@ struct AddedToken {
   bool lstrip = false;       ///< takes the white space before it
   bool rstrip = false;       ///< takes the white space behind it
   bool normalized = false;   ///< looked for in the normalized text
+  bool verbatim = false;     ///< its content is normalized text already
 };
 
 /// A stretch of text: an added token, or what lies between two (id < 0).

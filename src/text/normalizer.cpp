@@ -22,9 +22,10 @@ class Sequence : public Normalizer {
 
 class Prepend : public Normalizer {
  public:
-  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
+  explicit Prepend(std::string prefix, bool first_only = false)
+      : prefix_(std::move(prefix)), first_only_(first_only) {}
   void normalize(Pieces& pieces) const override {
-    if (pieces.text.empty()) return;
+    if (pieces.text.empty() || (first_only_ && !pieces.begins_text)) return;
     Rewriter writer(pieces);
     writer.replace(prefix_, 0, 0);
     writer.copy(0, pieces.text.size());
@@ -33,6 +34,7 @@ class Prepend : public Normalizer {
 
  private:
   std::string prefix_;
+  bool first_only_;
 };
 
 class Replace : public Normalizer {
@@ -165,9 +167,10 @@ NormalizerPtr make_normalizer(const ComponentJson& json) {
   return make_component<NormalizerPtr>(json, "normalizer", kNormalizers);
 }
 
-NormalizerPtr make_llama_normalizer(bool prepend) {
+NormalizerPtr make_llama_normalizer(SpacePrefix prefix) {
   std::vector<NormalizerPtr> steps;
-  if (prepend) steps.push_back(std::make_unique<Prepend>(kLowerOneEighthBlock));
+  if (prefix != SpacePrefix::none)
+    steps.push_back(std::make_unique<Prepend>(kLowerOneEighthBlock, prefix == SpacePrefix::first_stretch));
   steps.push_back(std::make_unique<Replace>(Pattern::literal(" "), kLowerOneEighthBlock));
   return std::make_unique<Sequence>(std::move(steps));
 }

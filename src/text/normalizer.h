@@ -17,8 +17,10 @@ using NormalizerPtr = std::unique_ptr<const Normalizer>;
 
 /// The normalizer that a tokenizer.json object describes. Throws Error(unsupported) naming an unknown type.
 NormalizerPtr make_normalizer(const ComponentJson& json);
-/// Llama's: U+2581 in front (where `prepend`) and in the place of each space.
-NormalizerPtr make_llama_normalizer(bool prepend);
+/// Where Llama's normalizer puts a space in front.
+enum class SpacePrefix : uint8_t { none, first_stretch, every_stretch };
+/// Llama's: U+2581 in front and in the place of each space.
+NormalizerPtr make_llama_normalizer(SpacePrefix prefix);
 NormalizerPtr make_nfc();
 
 }  // namespace lorikeet::text

@@ -18,6 +18,8 @@ using text::Section;
 using text::TokenizerParts;
 
 constexpr size_t kMaxTokenizerBytes = 256u << 20;
+constexpr const char *kTokenizerJson = "tokenizer.json", *kModel = "tokenizer.model",
+                     *kTekken = "tekken.json";
 
 Tokenizer finished(TokenizerParts parts) {
   parts.finish();
@@ -169,11 +171,25 @@ std::string token_text(const TokenizerParts& parts, std::optional<int32_t> id) {
 Tokenizer::Tokenizer(std::shared_ptr<const TokenizerParts> parts) : parts_(std::move(parts)) {}
 
 Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "tokenizer.json";
+  const std::filesystem::path file = folder / kTokenizerJson;
+  const bool sentencepiece = !std::filesystem::exists(file) && std::filesystem::exists(folder / kModel);
+  if (!std::filesystem::exists(file) && !sentencepiece && std::filesystem::exists(folder / kTekken))
+    throw Error(ErrorKind::unsupported, "a tekken tokenizer is not supported", (folder / kTekken).string(),
+                "put the model's tokenizer.json beside it");
   TokenizerParts parts =
-      text::read_tokenizer_json(read_text_file(file.string(), kMaxTokenizerBytes), file.string());
-  text::read_tokenizer_config(folder, parts);
+      sentencepiece
+          ? text::read_sentencepiece(read_sentencepiece_folder(folder))
+          : text::read_tokenizer_json(read_text_file(file.string(), kMaxTokenizerBytes), file.string());
+  text::read_tokenizer_config(folder, sentencepiece, parts);
   return finished(std::move(parts));
+}
+
+bool has_tokenizer(const std::filesystem::path& folder) {
+  const auto holds = [&](const char* name) {
+    std::error_code ignored;
+    return std::filesystem::exists(folder / name, ignored);
+  };
+  return holds(kTokenizerJson) || holds(kModel) || holds(kTekken);
 }
 
 Tokenizer Tokenizer::from_json(std::string_view tokenizer_json, const std::string& name) {
@@ -182,6 +198,10 @@ Tokenizer Tokenizer::from_json(std::string_view tokenizer_json, const std::strin
 
 Tokenizer Tokenizer::from_gguf(const GgufTokenizerSource& source) {
   return finished(text::read_gguf_tokenizer(source));
+}
+
+Tokenizer sentencepiece_tokenizer(std::string_view bytes, const std::string& name) {
+  return finished(text::read_sentencepiece(read_sentencepiece_model(bytes, name)));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {

@@ -1,12 +1,17 @@
 // The files beside tokenizer.json: which tokens are BOS, EOS, ..., and the chat template.
+#include <algorithm>
 #include <filesystem>
 
 #include "core/error.h"
 #include "io/json.h"
+#include "text/sentencepiece.h"
 #include "text/tokenizer_parts.h"
 
 namespace lorikeet::text {
 namespace {
+
+constexpr const char* kConfigFile = "tokenizer_config.json";
+constexpr size_t kMaxModelBytes = size_t{64} << 20;
 
 struct SpecialKey {
   const char* token;  // in tokenizer_config.json and special_tokens_map.json
@@ -41,9 +46,9 @@ std::optional<std::string> token_text(const Json& object, const char* key) {
   return it == object.end() ? std::nullopt : token_text(*it);
 }
 
-bool flag(const Json& object, const char* key) {
+bool flag(const Json& object, const char* key, bool missing = false) {
   const auto it = object.find(key);
-  return it != object.end() && it->is_boolean() && it->get<bool>();
+  return it != object.end() && it->is_boolean() ? it->get<bool>() : missing;
 }
 
 // tokenizer_config.json may name added tokens that tokenizer.json lacks.
@@ -68,6 +73,22 @@ void add_missing_tokens(const Json& config, TokenizerParts& parts, const std::st
   }
 }
 
+// Folders without tokenizer.json may list them as {"<pad>": 32000} as well.
+void add_listed_tokens(const std::filesystem::path& file, const Json& special, TokenizerParts& parts) {
+  const Json list = read_object(file);
+  for (auto entry = list.begin(); entry != list.end(); ++entry) {
+    AddedToken token;
+    token.content = entry.key();
+    if (parts.find(token.content)) continue;
+    token.id = static_cast<int32_t>(std::clamp<int64_t>(
+        json_int(*entry, fmt::format("{}, '{}'", file.string(), token.content)), -1, INT32_MAX));
+    token.special = std::any_of(std::begin(kSpecialKeys), std::end(kSpecialKeys), [&](const auto& key) {
+      return token_text(special, key.token) == token.content;
+    });
+    parts.add_token(std::move(token), file.string());
+  }
+}
+
 std::optional<std::string> template_in(const Json& config, const std::string& where) {
   const auto it = config.find("chat_template");
   if (it == config.end() || it->is_null()) return std::nullopt;
@@ -87,12 +108,14 @@ std::optional<std::string> template_in(const Json& config, const std::string& wh
 
 }  // namespace
 
-void read_tokenizer_config(const std::filesystem::path& folder, TokenizerParts& parts) {
-  const std::filesystem::path config_path = folder / "tokenizer_config.json";
+void read_tokenizer_config(const std::filesystem::path& folder, bool with_sentencepiece,
+                           TokenizerParts& parts) {
+  const std::filesystem::path config_path = folder / kConfigFile;
   const Json config = read_object(config_path);
   const Json map = read_object(folder / "special_tokens_map.json");
   const Json model = read_object(folder / "config.json");
   add_missing_tokens(config, parts, config_path.string() + ", added_tokens_decoder");
+  if (with_sentencepiece) add_listed_tokens(folder / "added_tokens.json", map, parts);
   for (const SpecialKey& key : kSpecialKeys) {
     std::optional<std::string> text = token_text(config, key.token);
     if (!text) text = token_text(map, key.token);
@@ -106,7 +129,7 @@ void read_tokenizer_config(const std::filesystem::path& folder, TokenizerParts& 
     const Json& id = it->is_array() && !it->empty() ? (*it)[0] : *it;
     if (id.is_number_integer() && id >= 0 && id <= INT32_MAX) parts.*key.member = id.get<int32_t>();
   }
-  if (parts.bos && flag(config, "add_bos_token") &&
+  if (parts.bos && flag(config, "add_bos_token", with_sentencepiece) &&
       (parts.surround.prefix.empty() || parts.surround.prefix[0] != *parts.bos)) {
     parts.surround.prefix.insert(parts.surround.prefix.begin(), *parts.bos);
   }
@@ -120,3 +143,16 @@ void read_tokenizer_config(const std::filesystem::path& folder, TokenizerParts& 
 }
 
 }  // namespace lorikeet::text
+
+namespace lorikeet {
+
+SentencePieceModel read_sentencepiece_folder(const std::filesystem::path& folder) {
+  const std::string file = (folder / "tokenizer.model").string();
+  SentencePieceModel model = read_sentencepiece_model(read_text_file(file, text::kMaxModelBytes), file);
+  const Json config = text::read_object(folder / text::kConfigFile);
+  model.prefix_every_stretch = text::flag(config, "legacy");
+  if (!text::flag(config, "add_prefix_space", true)) model.vocabulary.add_space_prefix = false;
+  return model;
+}
+
+}  // namespace lorikeet

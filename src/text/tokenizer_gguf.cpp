@@ -9,15 +9,6 @@
 namespace lorikeet::text {
 namespace {
 
-enum TokenType : int32_t {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
-};
-
 // Longer pieces are never the result of a merge; splitting them everywhere would take quadratic time.
 constexpr size_t kMaxMergedBytes = 512;
 
@@ -117,7 +108,7 @@ std::vector<Merge> scored_merges(const GgufTokenizerSource& s, const Vocabulary&
   return out;
 }
 
-void byte_level_parts(const GgufTokenizerSource& s, TokenizerParts& parts) {
+void byte_level_parts(const GgufTokenizerSource& s, const SentencePieceModel*, TokenizerParts& parts) {
   GgufPre pre = make_gguf_pre(s.pre.empty() ? "default" : s.pre, place(s, "tokenizer.ggml.pre"));
   Vocabulary vocabulary = vocabulary_of(s);
   const std::vector<Merge> merges = listed_merges(s, vocabulary);
@@ -130,7 +121,7 @@ void byte_level_parts(const GgufTokenizerSource& s, TokenizerParts& parts) {
   if (s.add_bos.value_or(pre.add_bos) && s.bos_id) parts.surround.prefix.push_back(*s.bos_id);
 }
 
-void llama_parts(const GgufTokenizerSource& s, TokenizerParts& parts) {
+void llama_parts(const GgufTokenizerSource& s, const SentencePieceModel* spaces, TokenizerParts& parts) {
   Vocabulary vocabulary = vocabulary_of(s);
   const std::vector<Merge> merges = scored_merges(s, vocabulary);
   BpeOptions options;
@@ -141,14 +132,17 @@ void llama_parts(const GgufTokenizerSource& s, TokenizerParts& parts) {
   }
   parts.bpe = Bpe(std::move(vocabulary), merges, std::move(options));
   const bool prefix = s.add_space_prefix.value_or(true);
-  parts.normalizer = make_llama_normalizer(prefix);
+  const bool every = !spaces || spaces->prefix_every_stretch;
+  parts.normalizer = make_llama_normalizer(!prefix ? SpacePrefix::none
+                                           : every ? SpacePrefix::every_stretch
+                                                   : SpacePrefix::first_stretch);
   parts.decoder = make_llama_decoder(prefix);
   if (s.add_bos.value_or(true) && s.bos_id) parts.surround.prefix.push_back(*s.bos_id);
 }
 
 struct Kind {
   const char* model;
-  void (*fill)(const GgufTokenizerSource&, TokenizerParts&);
+  void (*fill)(const GgufTokenizerSource&, const SentencePieceModel*, TokenizerParts&);
 };
 constexpr Kind kKinds[] = {{"gpt2", byte_level_parts}, {"llama", llama_parts}};
 
@@ -160,7 +154,7 @@ std::optional<int32_t> checked_id(const GgufTokenizerSource& s, std::optional<in
 
 }  // namespace
 
-TokenizerParts read_gguf_tokenizer(const GgufTokenizerSource& s) {
+TokenizerParts read_gguf_tokenizer(const GgufTokenizerSource& s, const SentencePieceModel* spaces) {
   TokenizerParts parts;
   if (s.huggingface_json) {
     parts = read_tokenizer_json(*s.huggingface_json, place(s, "tokenizer.huggingface.json"));
@@ -172,7 +166,7 @@ TokenizerParts read_gguf_tokenizer(const GgufTokenizerSource& s) {
                   place(s, "tokenizer.ggml.model"), "known are: gpt2, llama");
     }
     check_sizes(s);
-    kind->fill(s, parts);
+    kind->fill(s, spaces, parts);
     if (s.add_eos.value_or(false) && s.eos_id) parts.surround.suffix.push_back(*s.eos_id);
     for (size_t id = 0; id < s.tokens.size(); ++id) {
       const int32_t type = type_of(s, id);
@@ -181,6 +175,7 @@ TokenizerParts read_gguf_tokenizer(const GgufTokenizerSource& s) {
       token.id = static_cast<int32_t>(id);
       token.content = s.tokens[id];
       token.special = type != kUserDefined;
+      token.normalized = token.verbatim = type == kUserDefined && spaces;
       // Of several tokens with one text, the vocabulary finds the last.
       if (parts.bpe.vocabulary().find(token.content) != token.id) continue;
       parts.add_token(std::move(token), place(s, "tokenizer.ggml.tokens"));

@@ -63,7 +63,7 @@ void TokenizerParts::finish() {
     }
     Pieces spelling;
     spelling.text = token->content;
-    if (normalizer) normalizer->normalize(spelling);
+    if (normalizer && !token->verbatim) normalizer->normalize(spelling);
     token->content = spelling.text;  // the official library decodes it so
     normalized_matcher.add(*token, spelling.text);
   }

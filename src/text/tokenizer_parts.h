@@ -11,9 +11,22 @@
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
-#include "text/tokenizer.h"
+#include "text/sentencepiece.h"
 
 namespace lorikeet::text {
+
+/// Kinds of tokens in SentencePiece models and GGUF files.
+enum TokenType : int32_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
+
+/// U+2581, which stands for a space in SentencePiece vocabularies.
+inline constexpr const char* kSpaceMark = "\xE2\x96\x81";
 
 struct TokenizerParts {
   NormalizerPtr normalizer;       // may be null
@@ -40,9 +53,16 @@ struct TokenizerParts {
 
 /// tokenizer.json (its whole text); `name` stands in errors.
 TokenizerParts read_tokenizer_json(std::string_view json, const std::string& name);
-/// What the files beside tokenizer.json add: special tokens, chat template.
-void read_tokenizer_config(const std::filesystem::path& folder, TokenizerParts& parts);
-TokenizerParts read_gguf_tokenizer(const GgufTokenizerSource& source);
+/// `spaces`: null for a GGUF file.
+TokenizerParts read_gguf_tokenizer(const GgufTokenizerSource& source,
+                                   const SentencePieceModel* spaces = nullptr);
+inline TokenizerParts read_sentencepiece(const SentencePieceModel& model) {
+  return read_gguf_tokenizer(model.vocabulary, &model);
+}
+/// What the files beside the vocabulary's add: special tokens, chat template. `with_sentencepiece`: added
+/// tokens stand in added_tokens.json too, and BOS is added unless the files say otherwise.
+void read_tokenizer_config(const std::filesystem::path& folder, bool with_sentencepiece,
+                           TokenizerParts& parts);
 /// The BPE pre-tokenizer that a GGUF file means by tokenizer.ggml.pre. Throws Error(unsupported) naming it.
 struct GgufPre {
   PreTokenizerPtr pre_tokenizer;
@@ -53,5 +73,10 @@ struct GgufPre {
   std::vector<std::string> patterns;  ///< then these splits in order, matches isolated, then byte level
 };
 GgufPre make_gguf_pre(const std::string& name, const std::string& where);
+/// The name that means these splits (as GgufPre::patterns). Throws Error(unsupported) if there is none.
+std::string find_gguf_pre(const std::vector<std::string>& patterns, bool nfc, bool ignore_merges,
+                          const std::string& where);
+/// What ByteLevel with use_regex splits by.
+extern const char* const kGpt2Pattern;
 
 }  // namespace lorikeet::text

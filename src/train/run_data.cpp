@@ -1,9 +1,9 @@
 #include "train/run_data.h"
 
-#include <filesystem>
 #include <span>
 
 #include "core/error.h"
+#include "text/sentencepiece.h"
 
 namespace lorikeet {
 
@@ -22,8 +22,7 @@ DatasetOptions dataset_options(const RunConfig& c, const ModelFiles& files) {
 }
 
 std::optional<Tokenizer> tokenizer_if_any(const ModelFiles& files) {
-  if (!files.is_gguf() && !std::filesystem::exists(std::filesystem::path(files.path()) / "tokenizer.json"))
-    return std::nullopt;
+  if (!files.is_gguf() && !has_tokenizer(files.path())) return std::nullopt;
   return files.tokenizer();
 }
 
