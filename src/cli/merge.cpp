@@ -1,8 +1,9 @@
-// lorikeet merge: folds adapters into the weights, or converts a model to a Hugging Face folder.
+// lorikeet merge: folds adapters into the weights, or converts a model, to a Hugging Face folder or GGUF.
 #include "export/merge.h"
 
 #include <array>
 #include <charconv>
+#include <filesystem>
 
 #include "cli/command.h"
 #include "cli/output.h"
@@ -15,8 +16,7 @@
 namespace lorikeet::cli {
 
 enum class MergeBase { trained, original };
-enum class WriteDtype { automatic, float32, bfloat16, float16 };
-enum class WriteFormat { safetensors, gguf };
+enum class WriteDtype { automatic, float32, bfloat16, float16, q8_0, q4_0 };
 
 }  // namespace lorikeet::cli
 
@@ -35,12 +35,15 @@ std::span<const Choice> choices_of<Combination>() {
 }
 template <>
 std::span<const Choice> choices_of<cli::WriteDtype>() {
-  static constexpr Choice words[] = {{"auto", 0}, {"float32", 1}, {"bfloat16", 2}, {"float16", 3}};
+  static constexpr Choice words[] = {{"auto", 0},    {"float32", 1}, {"bfloat16", 2},
+                                     {"float16", 3}, {"q8_0", 4},    {"q4_0", 5}};
   return words;
 }
 template <>
-std::span<const Choice> choices_of<cli::WriteFormat>() {
-  static constexpr Choice words[] = {{"safetensors", 0}, {"gguf", 1, /*built=*/false}};
+std::span<const Choice> choices_of<MergeFormat>() {
+  static constexpr Choice words[] = {{"safetensors", static_cast<int>(MergeFormat::safetensors)},
+                                     {"gguf", static_cast<int>(MergeFormat::gguf)},
+                                     {"gguf_adapter", static_cast<int>(MergeFormat::gguf_adapter)}};
   return words;
 }
 
@@ -54,7 +57,7 @@ struct MergeOptions {
   Combination combination_type = Combination::cat;
   std::string output;
   WriteDtype dtype = WriteDtype::automatic;
-  WriteFormat format = WriteFormat::safetensors;
+  MergeFormat format = MergeFormat::safetensors;
   MergeBase merge_base = MergeBase::trained;
 };
 
@@ -69,10 +72,16 @@ std::span<const Key<MergeOptions>> table() {
                                 "how several adapters become one, as in PEFT: cat adds up what each does to "
                                 "the weights, linear adds "
                                 "up their A and B matrices, which only approximates that"),
-      key<&O::output>("output", "merge", "folder to write").required().path(),
+      key<&O::output>("output", "merge",
+                      "folder to write; of the GGUF formats also a file that ends in .gguf")
+          .required()
+          .path(),
       key<&O::dtype>("dtype", "merge",
-                     "type of the written weights; auto: the file's own, bfloat16 for quantized files"),
-      key<&O::format>("format", "merge", "what is written"),
+                     "type of the written weights; auto: the file's own, bfloat16 for quantized files, "
+                     "float32 for gguf_adapter. q8_0 and q4_0 are types of gguf"),
+      key<&O::format>("format", "merge",
+                      "what is written: a Hugging Face folder, a GGUF model, or the adapters alone as "
+                      "llama.cpp's LoRA file"),
       key<&O::merge_base>(
           "merge_base", "merge",
           "trained adds to the base as the training run held it, original to the file's weights"),
@@ -107,7 +116,7 @@ LoadOptions base_options(const RunConfig& config, const ModelFiles& files, Merge
   return options;
 }
 
-std::optional<DType> dtype_of(WriteDtype dtype) {
+std::optional<WeightType> dtype_of(WriteDtype dtype) {
   switch (dtype) {
     case WriteDtype::float32:
       return DType::f32;
@@ -115,6 +124,10 @@ std::optional<DType> dtype_of(WriteDtype dtype) {
       return DType::bf16;
     case WriteDtype::float16:
       return DType::f16;
+    case WriteDtype::q8_0:
+      return WeightFormat::q8_0;
+    case WriteDtype::q4_0:
+      return WeightFormat::q4_0;
     case WriteDtype::automatic:
       break;
   }
@@ -124,20 +137,25 @@ std::optional<DType> dtype_of(WriteDtype dtype) {
 void print(const MergeReport& r, const std::string& output, bool json) {
   const LogitDifference& d = r.difference;
   if (json) {
-    out().json(Json{{"output", output},
-                    {"dtype", name_of(r.dtype)},
-                    {"bytes", r.bytes},
-                    {"merged_modules", r.merged_modules},
-                    {"max_difference", d.largest},
-                    {"mean_difference", d.mean},
-                    {"kl_divergence", d.kl},
-                    {"relative_difference", d.relative},
-                    {"relative_bound", r.bound},
-                    {"tokens", d.tokens}});
+    Json line{{"output", output},
+              {"dtype", name_of(r.dtype)},
+              {"bytes", r.bytes},
+              {"merged_modules", r.merged_modules}};
+    if (d.tokens > 0)
+      line.update(Json{{"max_difference", d.largest},
+                       {"mean_difference", d.mean},
+                       {"kl_divergence", d.kl},
+                       {"relative_difference", d.relative},
+                       {"relative_bound", r.bound},
+                       {"tokens", d.tokens}});
+    out().json(line);
     return;
   }
-  out().line(fmt::format("written   {}/  ({} in {}, {} modules merged)", output, in_bytes(r.bytes),
-                         name_of(r.dtype), with_commas(static_cast<int64_t>(r.merged_modules))));
+  out().line(fmt::format("written   {}{}  ({} in {}, {} modules {})", output,
+                         std::filesystem::is_directory(output) ? "/" : "", in_bytes(r.bytes),
+                         name_of(r.dtype), with_commas(static_cast<int64_t>(r.merged_modules)),
+                         d.tokens > 0 ? "merged" : "adapted"));
+  if (d.tokens == 0) return;
   out().line(
       fmt::format("checked   logits of {} tokens against base + adapter: largest difference {:.3g}, mean "
                   "{:.3g}, KL {:.3g}",
@@ -148,10 +166,10 @@ void print(const MergeReport& r, const std::string& output, bool json) {
 }  // namespace
 
 int run_merge(const std::vector<std::string>& arguments) {
-  CommandLine line("merge", "merge --model M [--adapter A[:weight] ...] --output DIR [--dtype bfloat16]",
-                   "Writes base + adapters as a Hugging Face folder and checks its logits before calling it "
-                   "done. Without --adapter "
-                   "it converts, e.g. a GGUF file.");
+  CommandLine line(
+      "merge", "merge --model M [--adapter A[:weight] ...] --output DIR [--dtype bfloat16] [--format gguf]",
+      "Writes base + adapters as a Hugging Face folder or a GGUF file and checks its logits before "
+      "calling it done. Without --adapter it converts from one to the other.");
   RunConfig config;
   MergeOptions own;
   line.options.add(own, table());
@@ -181,6 +199,7 @@ int run_merge(const std::vector<std::string>& arguments) {
   request.base.threads = &threads;
   request.combination = own.combination_type;
   request.dtype = dtype_of(own.dtype);
+  request.format = own.format;
   request.output = own.output;
   request.if_exists = config.overwrite ? AtomicFolder::IfExists::replace : AtomicFolder::IfExists::refuse;
   print(merge(files, request, threads), own.output, line.common.json);

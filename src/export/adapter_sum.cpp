@@ -99,7 +99,7 @@ void AdapterSum::add(const TrainableStore& store, const Target& t, const Adapter
   };
   TensorView a = tensor(".lora_A.weight"), b = tensor(".lora_B.weight");
   const TensorView magnitude = tensor(".lora_magnitude_vector"), bias = tensor(".lora_B.bias");
-  Module& m = modules_[t.path];
+  Factors& m = modules_[t.path];
   std::vector<float> turned;
   if (const TensorView table = tensor(".lora_embedding_A")) {  // W^T gains B A
     m.embedding = true;
@@ -118,7 +118,7 @@ void AdapterSum::add(const TrainableStore& store, const Target& t, const Adapter
     m.bias.push_back(static_cast<float>(t.scale * static_cast<double>(bias.row<float>(0)[i])));
 }
 
-void AdapterSum::Module::append(const TensorView& new_a, const TensorView& new_b, double factor) {
+void AdapterSum::Factors::append(const TensorView& new_a, const TensorView& new_b, double factor) {
   in = new_a.cols;
   out = new_b.rows;
   for (int64_t k = 0; k < new_a.rows; ++k) {
@@ -128,8 +128,8 @@ void AdapterSum::Module::append(const TensorView& new_a, const TensorView& new_b
   r += new_a.rows;
 }
 
-void AdapterSum::Module::add(const TensorView& new_a, const TensorView& new_b, double factor,
-                             const std::string& where) {
+void AdapterSum::Factors::add(const TensorView& new_a, const TensorView& new_b, double factor,
+                              const std::string& where) {
   const auto root = static_cast<float>(std::sqrt(std::abs(factor))), signed_root = factor < 0 ? -root : root;
   if (r == 0) {
     r = new_a.rows;
@@ -169,7 +169,7 @@ void AdapterSum::apply(const std::string& name, int64_t first, int64_t last, int
     for (size_t i = 0; i < it->second.bias.size(); ++i) out[i] += it->second.bias[i];
     return;
   }
-  const Module& m = it->second;
+  const Factors& m = it->second;
   LORIKEET_CHECK(m.in == cols);
   std::vector<float> sum(static_cast<size_t>(cols));
   for (int64_t i = first; i < last; ++i, out += cols) {

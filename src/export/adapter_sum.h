@@ -24,6 +24,17 @@ enum class Combination {
 
 class AdapterSum {
  public:
+  /// The combined factors of one module.
+  struct Factors {
+    int64_t r = 0, in = 0, out = 0;
+    std::vector<float> a, b;       // [r,in]; columns of B one after another: [r,out]
+    std::vector<float> magnitude;  // [out] with DoRA
+    std::vector<float> bias;       // [out] with lora_bias
+    bool embedding = false;        // B A is the transpose of what the file holds
+    void append(const TensorView& new_a, const TensorView& new_b, double factor);
+    void add(const TensorView& new_a, const TensorView& new_b, double factor, const std::string& where);
+  };
+
   /// Reads every adapter. Throws what load_adapter and select_targets throw, Error(usage) for a weight that
   /// is not finite or unequal ranks with `linear`, Error(unsupported) for DoRA, modules_to_save,
   /// trainable_token_indices and lora_bias with a weight or beside another adapter (scaled and replaced rows
@@ -32,6 +43,9 @@ class AdapterSum {
 
   bool empty() const { return modules_.empty() && saved_.empty() && tokens_.empty(); }
   size_t modules() const { return modules_.size(); }
+  /// Whether tensors or rows of the base are replaced, beside what factors add.
+  bool replaces() const { return !saved_.empty() || !tokens_.empty(); }
+  const std::map<std::string, Factors>& by_module() const { return modules_; }  ///< by its path
 
   /// out += B A of the combination, rows [first, last) of the matrix `name` ("<path>.weight"), in f32, and
   /// with DoRA each row scaled to its magnitude; out += the bias of B for "<path>.bias"; the values
@@ -43,21 +57,12 @@ class AdapterSum {
   void fill(TrainableStore& store) const;
 
  private:
-  struct Module {
-    int64_t r = 0, in = 0, out = 0;
-    std::vector<float> a, b;       // [r,in]; columns of B one after another: [r,out]
-    std::vector<float> magnitude;  // [out] with DoRA
-    std::vector<float> bias;       // [out] with lora_bias
-    bool embedding = false;        // B A is the transpose of what the file holds
-    void append(const TensorView& new_a, const TensorView& new_b, double factor);
-    void add(const TensorView& new_a, const TensorView& new_b, double factor, const std::string& where);
-  };
   void add(const TrainableStore& store, const Target& target, const AdapterWeight& adapter,
            Combination combination);
   void add(const TrainableStore& store, const AdapterWeight& adapter, const std::vector<Target>& targets,
            Combination combination);
   ModelOptions options_;
-  std::map<std::string, Module> modules_;             // by module path
+  std::map<std::string, Factors> modules_;            // by module path
   std::map<std::string, std::vector<float>> saved_;   // by tensor name
   std::map<std::string, std::vector<float>> tokens_;  // rows of options_.token_rows, by module path
 };

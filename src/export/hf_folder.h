@@ -1,18 +1,12 @@
 #pragma once
 // Writes a model as a Hugging Face folder that transformers loads.
-#include <functional>
 #include <string>
 
-#include "core/thread_pool.h"
+#include "export/row_encoder.h"
 #include "io/json.h"
 #include "io/safetensors_writer.h"
-#include "model/files.h"
 
 namespace lorikeet {
-
-/// Gives rows [first, last) of a tensor of the model (a vector is one row) as f32, cols values each. Called
-/// from several threads at once.
-using RowReader = std::function<void(const ExpectedTensor& tensor, int64_t first, int64_t last, float* out)>;
 
 /// How the tensors of a model are written: each as one or several tensors of the file.
 class TensorWriter {
@@ -22,8 +16,7 @@ class TensorWriter {
   virtual void write(const SourceTensor& tensor, ShardedSafetensorsWriter& file) = 0;
 };
 
-/// Rounds what `rows` gives to `dtype` (f32, bf16, f16), a part at a time. Throws Error(unsupported) naming
-/// tensor and value if a value is NaN, infinite or beyond float16's range.
+/// Rounds what `rows` gives to `dtype` (f32, bf16, f16), a part at a time. Throws as encode_row.
 class DenseTensorWriter : public TensorWriter {
  public:
   DenseTensorWriter(DType dtype, RowReader rows, ThreadPool& threads)

@@ -11,21 +11,11 @@ namespace lorikeet {
 
 namespace {
 
-enum TokenType : int32_t {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
-};
+using namespace text;  // the kinds of tokens
 
 int32_t type_of(const GgufTokenizerSource& s, size_t id) {
   return id < s.token_types.size() ? s.token_types[id] : kNormal;
 }
-
-/// U+2581, which stands for a space in SentencePiece vocabularies.
-constexpr const char* kSpaceMark = "\xE2\x96\x81";
 
 Json added_tokens(const GgufTokenizerSource& s) {
   Json list = Json::array();
@@ -109,36 +99,6 @@ Json byte_level_tokenizer(const GgufTokenizerSource& s) {
           {"model", std::move(model)}};
 }
 
-/// SentencePiece joins the neighbours whose union has the best score. As a list of merges that is every way
-/// to cut a token in two tokens, by falling score; of equal ones the shorter left part first, as the official
-/// converter does.
-Json merges_by_score(const GgufTokenizerSource& s) {
-  struct Cut {
-    float score;
-    size_t token, at;
-  };
-  if (s.scores.size() != s.tokens.size())
-    throw Error(ErrorKind::format, fmt::format("{} scores for {} tokens", s.scores.size(), s.tokens.size()),
-                s.file + ", tokenizer.ggml.scores");
-  constexpr size_t kLongest = 512;
-  std::unordered_map<std::string_view, size_t> ids;
-  for (size_t id = 0; id < s.tokens.size(); ++id) ids[s.tokens[id]] = id;
-  std::vector<Cut> cuts;
-  for (size_t id = 0; id < s.tokens.size(); ++id) {
-    const std::string_view token = s.tokens[id];
-    const int32_t type = type_of(s, id);
-    if ((type != kNormal && type != kUserDefined) || token.size() > kLongest) continue;
-    for (size_t at = 1; at < token.size(); ++at)
-      if ((token[at] & 0xC0) != 0x80 && ids.contains(token.substr(0, at)) && ids.contains(token.substr(at)))
-        cuts.push_back({s.scores[id], id, at});
-  }
-  std::stable_sort(cuts.begin(), cuts.end(), [](const Cut& a, const Cut& b) { return a.score > b.score; });
-  Json merges = Json::array();
-  for (const Cut& c : cuts)
-    merges.push_back(Json::array({s.tokens[c.token].substr(0, c.at), s.tokens[c.token].substr(c.at)}));
-  return merges;
-}
-
 Json sentencepiece_tokenizer(const GgufTokenizerSource& s) {
   const bool prefix = s.add_space_prefix.value_or(true);
   const Json to_mark = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceMark}};
@@ -191,6 +151,33 @@ void check_same_ids(const Tokenizer& original, const Tokenizer& written, const s
 }
 
 }  // namespace
+
+Json merges_by_score(const GgufTokenizerSource& s) {
+  struct Cut {
+    float score;
+    size_t token, at;
+  };
+  if (s.scores.size() != s.tokens.size())
+    throw Error(ErrorKind::format, fmt::format("{} scores for {} tokens", s.scores.size(), s.tokens.size()),
+                s.file + ", tokenizer.ggml.scores");
+  constexpr size_t kLongest = 512;
+  std::unordered_map<std::string_view, size_t> ids;
+  for (size_t id = 0; id < s.tokens.size(); ++id) ids[s.tokens[id]] = id;
+  std::vector<Cut> cuts;
+  for (size_t id = 0; id < s.tokens.size(); ++id) {
+    const std::string_view token = s.tokens[id];
+    const int32_t type = type_of(s, id);
+    if ((type != kNormal && type != kUserDefined) || token.size() > kLongest) continue;
+    for (size_t at = 1; at < token.size(); ++at)
+      if ((token[at] & 0xC0) != 0x80 && ids.contains(token.substr(0, at)) && ids.contains(token.substr(at)))
+        cuts.push_back({s.scores[id], id, at});
+  }
+  std::stable_sort(cuts.begin(), cuts.end(), [](const Cut& a, const Cut& b) { return a.score > b.score; });
+  Json merges = Json::array();
+  for (const Cut& c : cuts)
+    merges.push_back(Json::array({s.tokens[c.token].substr(0, c.at), s.tokens[c.token].substr(c.at)}));
+  return merges;
+}
 
 Json hf_tokenizer_json(const GgufTokenizerSource& s) {
   for (const Kind& k : kKinds)

@@ -10,6 +10,11 @@ namespace lorikeet {
 /// SentencePiece BPE ("llama"). Throws Error(unsupported) naming the tokenizer model for any other.
 Json hf_tokenizer_json(const GgufTokenizerSource& source);
 
+/// SentencePiece joins the neighbours whose union has the best score. As a list of merges (pairs) that is
+/// every way to cut a token in two tokens, by falling score; of equal ones the shorter left part first, as
+/// the official converter does. Throws Error(format) unless there is a score for each token.
+Json merges_by_score(const GgufTokenizerSource& source);
+
 /// tokenizer_config.json beside it: special tokens, the class transformers should use, the chat template.
 Json hf_tokenizer_config(const GgufTokenizerSource& source, int64_t max_positions);
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
+#include "export/gguf_model.h"
 #include "export/hf_folder.h"
 #include "quant/format.h"
 
@@ -51,32 +53,31 @@ struct Runnable {
   }
 };
 
-float round_to(float x, DType dtype) {
-  if (dtype == DType::bf16) return to_float(to_bf16(x));
-  if (dtype == DType::f16) return to_float(to_f16(x));
-  return x;
-}
-
-/// Reads every written weight back and compares it with the rounded sum, bit for bit.
-void check_weights(const ModelFiles& written, const MergedRows& rows, DType dtype, ThreadPool& threads) {
-  for (const SourceTensor& s : written.tensors()) {
+/// Compares every weight that the written model gives with the sum, rounded as it is stored, bit for bit.
+void check_weights(WeightStore& written, const MergedRows& rows, ThreadPool& threads) {
+  for (const SourceTensor& s : written.files().tensors()) {
     const ExpectedTensor& t = s.expected;
-    std::vector<int32_t> map;
-    const Weight found = stored_weight(s, written.spec(), map);
+    const Weight found = t.role == TensorRole::vector ? Weight::dense(written.vector(t.name, t.cols))
+                                                      : written.matrix(t.name, t.rows, t.cols);
+    const WeightType type =
+        s.stored.format == WeightFormat::dense ? WeightType(s.stored.dtype) : WeightType(s.stored.format);
     constexpr int64_t kRows = 64;
     threads.for_each((t.rows + kRows - 1) / kRows, [&](int64_t item, int) {
       const int64_t first = item * kRows, last = std::min(t.rows, first + kRows);
       std::vector<float> wanted(static_cast<size_t>((last - first) * t.cols)), got(wanted.size());
       rows(t, first, last, wanted.data());
+      for (float& x : wanted) x += s.added;
+      for (int64_t i = first; i < last; ++i)
+        round_row(t, i, wanted.data() + (i - first) * t.cols, t.cols, type);
+      for (float& x : wanted) x -= s.added;
       decode_rows(found, first, last, 0, t.cols, got.data(), t.cols);
       for (size_t i = 0; i < got.size(); ++i)
-        if (got[i] != round_to(wanted[i], dtype))
+        if (got[i] != wanted[i])
           throw Error(ErrorKind::internal,
-                      fmt::format("tensor \"{}\" was written as {}, not {}", t.name, got[i],
-                                  round_to(wanted[i], dtype)),
+                      fmt::format("tensor \"{}\" was written as {}, not {}", t.name, got[i], wanted[i]),
                       s.file);
     });
-    written.release(s);
+    written.files().release(s);
   }
 }
 
@@ -111,33 +112,55 @@ LoadOptions original_base(const ModelFiles& files) {
   return o;
 }
 
-double merge_bound(DType dtype, double bf16_noise) {
+double merge_bound(WeightType type, double bf16_noise) {
   constexpr double kBf16 = 0x1p-9;
-  const double u = dtype == DType::bf16 ? kBf16 : dtype == DType::f16 ? 0x1p-12 : 0x1p-20;
+  const double u = type == WeightType(WeightFormat::q4_0)   ? 0x1p-3
+                   : type == WeightType(WeightFormat::q8_0) ? 0x1p-7
+                   : type == WeightType(DType::bf16)        ? kBf16
+                   : type == WeightType(DType::f16)         ? 0x1p-12
+                                                            : 0x1p-20;
   return 4 * u / kBf16 * bf16_noise;
 }
 
-MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPool& threads) {
-  MergeReport report;
-  report.dtype = request.dtype.value_or(files.stored_dtype());
-  AtomicFolder folder(request.output, request.if_exists);
-  const AdapterSum adapters(files, request.adapters, request.combination);
-  report.merged_modules = adapters.modules();
-  LoadOptions load = request.base;
-  load.threads = &threads;
-  load.dry = false;
-  load.writable.merge(changed_tensors(adapters.model_options()));
-  WeightStore base(files, load);
-  const MergedRows rows(base, adapters);
-  report.bytes = write_merged(folder.path(), files, adapters, rows, report.dtype, threads);
+namespace {
 
-  const ModelFiles written = ModelFiles::open(folder.path());
-  check_weights(written, rows, report.dtype, threads);
+/// The GGUF file of a request: named by it, or in a folder that appears with it.
+class GgufOutput {
+ public:
+  explicit GgufOutput(const MergeRequest& r) {
+    std::string path = r.output;
+    if (!path.ends_with(".gguf")) {
+      folder_.emplace(path, r.if_exists);
+      path = folder_->path() + "/model.gguf";
+    } else if (r.if_exists == AtomicFolder::IfExists::refuse && std::filesystem::exists(path)) {
+      throw Error(ErrorKind::usage, fmt::format("the file '{}' exists", path), path,
+                  "choose another name or remove it");
+    }
+    file_.emplace(path);
+  }
+  GgufWriter& file() { return *file_; }
+  void commit() {
+    file_->commit();
+    if (folder_) folder_->commit();
+  }
+
+ private:
+  std::optional<AtomicFolder> folder_;
+  std::optional<GgufWriter> file_;
+};
+
+/// Compares weights and logits of what was written at `path` with base + adapters.
+void check_written(const std::string& path, WeightStore& base, const MergedRows& rows,
+                   const AdapterSum& adapters, const MergeRequest& request, ThreadPool& threads,
+                   MergeReport& report) {
+  const ModelFiles written = ModelFiles::open(path);
+  LoadOptions load = original_base(written);
+  load.threads = &threads;
+  WeightStore merged(written, load);
+  check_weights(merged, rows, threads);
+  const ModelFiles& files = base.files();
   const std::vector<std::vector<int32_t>> samples = sample_rows(files);
   const auto positions = static_cast<int64_t>(longest(samples));
-  LoadOptions dense;
-  dense.threads = &threads;
-  WeightStore merged(written, dense);
   const Runnable a(files.spec(), base, positions, adapters.empty() ? nullptr : &adapters, DType::f32,
                    threads);
   const Runnable b(written.spec(), merged, positions, nullptr, DType::f32, threads);
@@ -150,7 +173,60 @@ MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPo
                             "rounding to {} explains {:.3g}",
                             report.difference.relative, name_of(report.dtype), report.bound),
                 request.output, "nothing was written; please report this");
-  folder.commit();
+}
+
+DType dense_type(const MergeRequest& r, const MergeReport& report) {
+  if (report.dtype.format == WeightFormat::dense) return report.dtype.dtype;
+  throw Error(ErrorKind::usage, fmt::format("{} is a type of GGUF models only", name_of(report.dtype)),
+              r.output, "add --format gguf, or use --dtype float32, bfloat16 or float16");
+}
+
+MergeReport write_adapter_alone(const ModelFiles& files, const MergeRequest& request,
+                                const AdapterSum& adapters, ThreadPool& threads) {
+  if (adapters.empty())
+    throw Error(ErrorKind::usage, "there is no adapter to be written", request.output,
+                "give one by --adapter");
+  MergeReport report;
+  report.dtype = request.dtype.value_or(DType::f32);
+  report.merged_modules = adapters.modules();
+  GgufOutput output(request);
+  report.bytes = write_gguf_adapter(output.file(), files, dense_type(request, report), adapters, threads);
+  output.commit();
+  return report;
+}
+
+}  // namespace
+
+MergeReport merge(const ModelFiles& files, const MergeRequest& request, ThreadPool& threads) {
+  const AdapterSum adapters(files, request.adapters, request.combination);
+  if (request.format == MergeFormat::gguf_adapter)
+    return write_adapter_alone(files, request, adapters, threads);
+  if (request.format == MergeFormat::gguf && unties(files.spec(), adapters.model_options()))
+    throw Error(ErrorKind::unsupported,
+                "the adapter sets the head apart from the embedding, which GGUF output cannot",
+                request.output, "merge to a Hugging Face folder");
+  MergeReport report;
+  report.dtype = request.dtype.value_or(files.stored_dtype());
+  report.merged_modules = adapters.modules();
+  std::optional<GgufOutput> file;  // the output first: it may exist
+  std::optional<AtomicFolder> folder;
+  if (request.format == MergeFormat::gguf)
+    file.emplace(request);
+  else
+    folder.emplace(request.output, request.if_exists);
+  LoadOptions load = request.base;
+  load.threads = &threads;
+  load.dry = false;
+  load.writable.merge(changed_tensors(adapters.model_options()));
+  WeightStore base(files, load);
+  const MergedRows rows(base, adapters);
+  if (file)
+    report.bytes = write_gguf_model(file->file(), files, report.dtype, std::ref(rows), threads);
+  else
+    report.bytes = write_merged(folder->path(), files, adapters, rows, dense_type(request, report), threads);
+  check_written(file ? file->file().written_path() : folder->path(), base, rows, adapters, request, threads,
+                report);
+  file ? file->commit() : folder->commit();
   return report;
 }
 

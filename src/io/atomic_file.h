@@ -31,12 +31,16 @@ class AtomicFile {
   /// file system cannot.
   void reserve(uint64_t bytes);
 
+  /// Hands everything to the system, so that written_path() can be read.
+  void flush();
+  /// Where the bytes lie until commit().
+  const std::string& written_path() const { return temporary_.empty() ? target_ : temporary_; }
+
   uint64_t appended() const { return appended_; }
   const std::string& path() const { return path_; }
   void commit();
 
  private:
-  void flush();
   void write_all(const std::byte* data, size_t size, int64_t offset);
   [[noreturn]] void fail(const char* action, int error_number, uint64_t bytes) const;
   void discard() noexcept;

@@ -72,10 +72,10 @@ class GgufFile {
     uint64_t count = 0;                            ///< of an array
     const std::byte* data = nullptr;               ///< first byte of the value (array: of its first element)
   };
+  const Value& value(std::string_view key) const;
 
  private:
   const Value* find_value(std::string_view key) const;
-  const Value& value(std::string_view key) const;
   const Value& array(std::string_view key) const;
   [[noreturn]] void wrong_type(std::string_view key, const char* wanted) const;
   friend class GgufReader;

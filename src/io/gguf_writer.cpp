@@ -71,6 +71,25 @@ void GgufWriter::add_int32s(std::string_view k, std::span<const int32_t> values)
   for (const int32_t v : values) put(metadata_, v);
 }
 
+void GgufWriter::copy(const GgufFile& from, std::string_view k) {
+  const GgufFile::Value& v = from.value(k);
+  if (v.type == GgufValueType::string) return add_string(k, from.string(k));
+  const bool array = v.type == GgufValueType::array;
+  if (array && v.element == GgufValueType::array)
+    throw Error(ErrorKind::unsupported, "an array of arrays cannot be copied",
+                fmt::format("{}, key '{}'", from.path(), k));
+  key(k, v.type);
+  if (array) {
+    put(metadata_, static_cast<uint32_t>(v.element));
+    put<uint64_t>(metadata_, v.count);
+  }
+  if (array && v.element == GgufValueType::string)
+    for (const std::string_view s : from.strings(k)) put_string(metadata_, s);
+  else
+    metadata_.append(reinterpret_cast<const char*>(v.data),
+                     array ? v.count * size_of(v.element) : size_of(v.type));
+}
+
 void GgufWriter::add_tensor(std::string_view name, GgufType type, std::vector<int64_t> shape) {
   const GgufBlock block = block_of(type);
   LORIKEET_CHECK(!begun_ && block.elements != 0 && !name.empty() && name.size() <= 64 && shape.size() <= 4);
@@ -110,6 +129,7 @@ void GgufWriter::begin() {
   // Names the file's end, so that the padding after the last tensor exists where the disk could not be
   // reserved.
   if (data_bytes_ != 0) file_.write_at(total - 1, std::as_bytes(std::span("", 1)));
+  file_.flush();
 }
 
 void GgufWriter::write(const std::string& name, std::span<const std::byte> bytes) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "io/atomic_file.h"
-#include "io/gguf_type.h"
+#include "io/gguf.h"
 
 namespace lorikeet {
 
@@ -25,6 +25,8 @@ class GgufWriter {
   void add_strings(std::string_view key, std::span<const std::string> values);
   void add_float32s(std::string_view key, std::span<const float> values);
   void add_int32s(std::string_view key, std::span<const int32_t> values);
+  /// The value that another file has for the key. Throws Error(unsupported) for an array of arrays.
+  void copy(const GgufFile& from, std::string_view key);
 
   /// `shape` in Hugging Face order. The last dimension must be a multiple of the type's block (internal
   /// error).
@@ -35,6 +37,9 @@ class GgufWriter {
   void write(const std::string& name, std::span<const T> values) {
     write(name, std::as_bytes(values));
   }
+  /// Where the file can be read before commit(): with its metadata after begin(), with its data after all of
+  /// it was written.
+  const std::string& written_path() const { return file_.written_path(); }
   void commit();
 
  private:

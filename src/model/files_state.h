@@ -29,23 +29,11 @@ struct ModelFiles::State {
 void open_hf_folder(const std::string& folder, ModelFiles::State& state);
 void open_gguf_model(const std::string& file, ModelFiles::State& state);
 
-/// A GGUF architecture and the Hugging Face class that it is.
-struct GgufFamily {
-  const char* gguf;
-  const char* architecture;
-  const char* model_type;
-  bool experts;       ///< a mixture: llama.cpp has one name for Llama and Mixtral
-  bool permuted;      ///< rows of query and key lie in the order of llama.cpp's neighbour rope
-  float norms_added;  ///< to every norm weight
-  /// Adds to the configuration what only this family has; `prefix` is that of its keys. May be null.
-  void (*extra)(const GgufFile& file, const std::string& prefix, Json& config);
-};
-/// Throws Error(unsupported) naming the architecture and those that are known.
-const GgufFamily& gguf_family(const GgufFile& file);
-
 /// config.json made from GGUF metadata (files_gguf_config.cpp).
 HfConfig gguf_config(const GgufFile& file);
 GgufTokenizerSource gguf_tokenizer_source(const GgufFile& file);
+/// The id in "tokenizer.ggml.<name>", if there is one.
+std::optional<int32_t> gguf_token_id(const GgufFile& file, const std::string& name);
 
 /// Ids in `key` of a configuration: a number or a list.
 std::vector<int32_t> token_ids(const Json& config, const std::string& key, const std::string& where);

@@ -1,5 +1,7 @@
 // GGUF names a pre-tokenizer and does not describe it; this is what the names mean, as in the tokenizer.json
 // of the models that llama.cpp's converter recognises by them.
+#include <algorithm>
+
 #include "core/error.h"
 #include "text/tokenizer_parts.h"
 
@@ -26,6 +28,7 @@ struct Pre {
   bool nfc = false;
   bool ignore_merges = false;
   bool add_bos = false;
+  bool written = false;  // the name to write where several mean the same
 };
 
 std::vector<const char*> gpt2() { return {kGpt2}; }
@@ -47,26 +50,44 @@ constexpr Pre kPres[] = {
     {"default", unnamed},
     {"falcon", falcon},
     {"falcon3", llama3, false, true, true},
-    {"gpt-2", gpt2},
+    {"gpt-2", gpt2, false, false, false, true},
     {"gpt-4o", gpt4o},
     {"jais", gpt2},
-    {"llama-bpe", llama3, false, true, true},
+    {"llama-bpe", llama3, false, true, true, true},
     {"llama-v3", llama3, false, true, true},
     {"llama3", llama3, false, true, true},
     {"mpt", gpt2},
     {"olmo", gpt2},
     {"phi-2", gpt2},
-    {"qwen2", qwen2, true},
+    {"qwen2", qwen2, true, false, false, true},
     {"qwen35", qwen35, true},
     {"refact", single_digits},
     {"smaug-bpe", llama3, false, true, true},
-    {"smollm", single_digits},
+    {"smollm", single_digits, false, false, false, true},
     {"stablelm2", qwen2},
     {"starcoder", single_digits},
     {"tekken", tekken, false, true, true},
 };
 
 }  // namespace
+
+const char* const kGpt2Pattern = kGpt2;
+
+std::string find_gguf_pre(const std::vector<std::string>& patterns, bool nfc, bool ignore_merges,
+                          const std::string& where) {
+  const Pre* found = nullptr;
+  for (const Pre& pre : kPres) {
+    const std::vector<const char*> steps = pre.steps();
+    if (pre.nfc == nfc && pre.ignore_merges == ignore_merges &&
+        std::equal(steps.begin(), steps.end(), patterns.begin(), patterns.end()) && (!found || pre.written))
+      found = &pre;
+  }
+  if (found) return found->name;
+  throw Error(
+      ErrorKind::unsupported,
+      fmt::format("GGUF has no name for a pre-tokenizer that splits by {}", fmt::join(patterns, " then ")),
+      where, "write a Hugging Face folder (--format safetensors)");
+}
 
 GgufPre make_gguf_pre(const std::string& name, const std::string& where) {
   std::string known;

@@ -15,18 +15,55 @@
 namespace lorikeet::testing {
 namespace {
 
-class Family : public TempFolder, public ::testing::WithParamInterface<Recording> {};
+class Family : public TempFolder, public ::testing::WithParamInterface<Recording> {
+ protected:
+  /// Base + adapter, in f32: merge compares weights and logits itself.
+  MergeReport write_merged(const ModelFiles& files, MergeFormat format) {
+    ThreadPool threads(2);
+    MergeRequest request;
+    request.adapters = {{*GetParam().adapter(), 1}};
+    request.base = original_base(files);
+    request.output = path("merged");
+    request.dtype = DType::f32;
+    request.format = format;
+    return merge(files, request, threads);
+  }
+};
 
 TEST_P(Family, MergesItsAdapterAndKeepsTheLogits) {
   const ModelFiles files = ModelFiles::open(GetParam().model());
-  ThreadPool threads(2);
-  MergeRequest request;
-  request.adapters = {{*GetParam().adapter(), 1}};
-  request.base = original_base(files);
-  request.output = path("merged");
-  request.dtype = DType::f32;
-  const MergeReport report = merge(files, request, threads);  // compares the logits itself
-  EXPECT_GT(report.merged_modules, 0u);
+  EXPECT_GT(write_merged(files, MergeFormat::safetensors).merged_modules, 0u);
+  EXPECT_TRUE(ModelFiles::open(path("merged")).unexpected().empty());
+}
+
+/// What llama.cpp's architecture of the same name has no key for.
+bool beyond_gguf(const ModelFiles& files) {
+  const ModelSpec& s = files.spec();
+  const bool scaled = s.rope.scaling != RopeScaling::none && s.rope.scaling != RopeScaling::linear &&
+                      s.rope.scaling != RopeScaling::llama3;
+  // Of Llama 3's scaling only Llama 3.1's numbers are read; Gemma's scale follows from head_dim there.
+  const bool other_llama3 =
+      s.rope.scaling == RopeScaling::llama3 && s.rope.original_max_position_embeddings != 8192;
+  const bool other_scale =
+      s.model_type.starts_with("gemma") &&
+      std::abs(s.attention_scale * std::sqrt(static_cast<double>(s.head_dim)) - 1) > 1e-6;
+  const bool dense_among_experts =
+      s.num_local_experts > 0 && std::count(s.without_experts.begin(), s.without_experts.end(), true) > 0;
+  const bool window = std::any_of(s.window.begin(), s.window.end(), [](int64_t w) { return w > 0; });
+  const bool partial = s.rope.rotary_dim > 0 && s.rope.rotary_dim < s.head_dim;
+  return gguf_architecture(s.architecture).empty() || scaled || partial || other_llama3 || other_scale ||
+         (window && (s.model_type == "mistral" || s.model_type == "qwen2" || s.model_type == "mixtral")) ||
+         dense_among_experts || (s.num_local_experts > 0 && !s.norm_topk_prob);
+}
+
+TEST_P(Family, IsWrittenAsGgufAndReadBackOrRefused) {
+  const ModelFiles files = ModelFiles::open(GetParam().model());
+  if (beyond_gguf(files)) {
+    expect_error([&] { write_merged(files, MergeFormat::gguf); }, ErrorKind::unsupported, {"GGUF"});
+    EXPECT_EQ(entries(), 0u);
+    return;
+  }
+  EXPECT_GT(write_merged(files, MergeFormat::gguf).merged_modules, 0u);
   EXPECT_TRUE(ModelFiles::open(path("merged")).unexpected().empty());
 }
 

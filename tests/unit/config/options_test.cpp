@@ -3,10 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
+#include "config/help.h"
 #include "config/run_keys.h"
 #include "lorikeet/error.h"
 
 namespace lorikeet {
+
+enum class PlannedWord { here, later };
+template <>
+std::span<const Choice> choices_of<PlannedWord>() {
+  static constexpr Choice words[] = {{"here", 0}, {"later", 1, /*built=*/false}};
+  return words;
+}
+
 namespace {
 
 using testing::HasSubstr;
@@ -43,6 +54,28 @@ TEST(CommandLine, TakesValuesAfterASpaceOrAnEqualsSign) {
   EXPECT_EQ(c.lora_alpha, 4);
   EXPECT_EQ(c.lora_dropout, 0.5);
   EXPECT_EQ(c.max_steps, -1);
+}
+
+TEST(CommandLine, MarksAWordThatIsNotBuiltAndRefusesIt) {
+  struct Own {
+    PlannedWord word = PlannedWord::here;
+  };
+  static const std::array rows{key<&Own::word>("word", "own", "a choice")};
+  const std::span<const Key<Own>> table(rows);
+  std::vector<HelpRow> help;
+  append_help_rows(help, table);
+  EXPECT_THAT(flags_help(help, 80), HasSubstr("one of: here; not yet: later"));
+  Own own;
+  Options options;
+  options.add(own, table);
+  try {
+    options.parse({"--word", "later"}, "test");
+    options.store();
+    ADD_FAILURE() << "no error was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::unsupported);
+    EXPECT_THAT(error.what(), HasSubstr("word \"later\" is not yet supported"));
+  }
 }
 
 TEST(CommandLine, AddsUpAListGivenSeveralTimes) {
