@@ -12,7 +12,8 @@ def peers(result):
 
 def shown(side):
     memory = f" · {side['peak_bytes'] / 2**30:.2f} GiB" if "peak_bytes" in side else ""
-    return f"{side['rate']:.3g}{memory}"
+    rate = f"{side['rate']:,.0f}" if side["rate"] >= 100 else f"{side['rate']:.3g}"
+    return rate + memory
 
 
 def table(results):
@@ -87,10 +88,11 @@ def document(report, folder):
     machine, written = report["machine"], []
     versions = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
     text = ["# Benchmarks", "",
-            "Written by `bench/compare_peers --document`; do not edit. Both sides took turns in one run on one machine; a sample "
-            "that something else disturbed was taken again.", "",
-            f"{machine['cpu']}, {machine['cpus']} CPUs, {report['threads']} threads, Linux {machine['kernel']}. "
-            f"{machine['lorikeet']}; {versions}. {machine['date']}."]
+            "Written by `bench/compare_peers --document`; do not edit. Both sides took turns on one machine. A rate is the best of "
+            f"{report['rounds']} run{'' if report['rounds'] == 1 else 's'} that nothing disturbed, memory the largest peak; a row "
+            "without such a run says so. Ratios compare with the best of the peers.", "",
+            f"{machine['cpu']}, {machine['cpus']} CPUs, {report['threads']} threads, Linux {machine['kernel']}, "
+            f"{machine['date']}.", "", "; ".join(" ".join(line.split()) for line in machine["lorikeet"].splitlines()) + f". {versions}."]
     sections = (("Training", report.get("results"), table), ("Generation", report.get("generation"), table),
                 ("Kernels", report.get("kernels"), kernel_table))
     for title, rows, make in sections:
