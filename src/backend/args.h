@@ -80,12 +80,15 @@ struct AddArgs {
 /// y [N,out] compute type or f32; x [N,in]; residual (optional) [N,out], may be y; bias (optional) [1,out];
 /// low (optional) [N,R] with lora_b [out,R] (the scale s is in lora_b), both of the compute type.
 /// planned_rows: the workspace is what that many rows need, where a plan cannot know how many of them come.
+/// lone: a single row may be computed as suits a single row best; otherwise its bits must not depend on how
+/// many rows stand beside it.
 struct LinearArgs {
   static constexpr auto op_name = "linear";
   TensorView y, x;
   const Weight* w;
   TensorView bias, residual, low, lora_b;
   int64_t planned_rows = 0;
+  bool lone = false;
 };
 /// dx (+)= sum_i dy[i] W_i + dlow A, one sum over all i in f32   (dx [N,in]; dy[i] [N,out_i]; dlow [N,R];
 /// lora_a [R,in]; planned_rows as in LinearArgs)

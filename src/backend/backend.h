@@ -17,6 +17,7 @@ struct Stream {
   Device device = Device::cpu;
   ThreadPool* threads = nullptr;
   Arena* arena = nullptr;  ///< gives kernels their workspace; may be null for ops that need none
+  bool lone = false;       ///< one stream of generated tokens, see LinearArgs::lone
   bool dry() const { return arena && arena->is_dry(); }
 };
 

@@ -173,7 +173,7 @@ bool Generator::run_group(std::span<const size_t> members, std::span<const std::
   peak_bytes_ = std::max(peak_bytes_, arena.capacity() + cache_memory.size() + logits_bytes);
 
   const std::vector<KvCacheLayer> cache = cache_views(model_, group.cache_rows(), cache_memory);
-  Decoder decoder(model_, Stream{device_, &threads_, &arena});
+  Decoder decoder(model_, Stream{device_, &threads_, &arena, group.lone});
   Chooser chooser(options, on_token, threads_, completions);
   Feed feed;
   const auto step = [&] {

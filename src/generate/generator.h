@@ -37,8 +37,9 @@ enum class AfterToken : uint8_t { go_on, end_row, end_run };
 using TokenCallback = std::function<AfterToken(size_t row, int32_t id)>;
 
 /// Goals: memory known before it is taken; prompts of any lengths together without padding, what they all
-/// begin with computed once; a row's draws depend on its own index and positions only. Non-goals: serving
-/// requests as they arrive, beam search.
+/// begin with computed once; a row's draws depend on its own index and positions only, and what it computes
+/// not on the rows beside it. A lone prompt over a quantized base may differ from the same among others by
+/// the rounding of weights. Non-goals: serving requests as they arrive, beam search.
 class Generator {
  public:
   /// `memory_budget` bounds cache, activations and logits together, in bytes; rows that do not fit at once

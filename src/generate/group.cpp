@@ -67,7 +67,8 @@ MicroBatch Feed::batch() const {
 }
 
 Group::Group(std::span<const std::vector<int32_t>> prompts, std::span<const size_t> members,
-             int64_t max_new_tokens, bool may_share) {
+             int64_t max_new_tokens, bool may_share)
+    : lone(prompts.size() == 1) {
   int64_t at = 0;
   for (const size_t i : members) {
     LiveRow& row = rows.emplace_back();
@@ -126,7 +127,7 @@ void copy_shared(const Group& group, std::span<const KvCacheLayer> cache) {
 
 size_t plan_arena(const Model& model, ThreadPool& threads, Device device, Group group) {
   Arena arena = Arena::dry();
-  Decoder decoder(model, Stream{device, &threads, &arena});
+  Decoder decoder(model, Stream{device, &threads, &arena, group.lone});
   const std::vector<KvCacheLayer> cache = cache_views(model, group.cache_rows(), Buffer());
   Feed feed;
   std::vector<int64_t> counts;

@@ -27,6 +27,7 @@ struct LiveRow {
 struct Group {
   std::vector<LiveRow> rows;
   int64_t shared = 0;
+  bool lone = false;  ///< the only prompt there is: kernels need not give what they would beside others
 
   /// `members` are indices into `prompts`. Tokens are shared if that saves more than the extra pass over the
   /// weights costs; each row keeps at least its last prompt token to be fed. `may_share` is false for models

@@ -125,6 +125,7 @@ void slot_forward(const Stream& stream, const LinearSlot& s, TensorView y, Tenso
     a.low = low.columns(s.rank_at, s.rank);
     a.lora_b = s.lora_b;
   }
+  a.lone = stream.lone;
   dispatch(stream, a);
 }
 

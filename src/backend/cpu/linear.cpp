@@ -22,6 +22,7 @@ Product forward(const simd::Table& t, const LinearArgs& a) {
   p.add = a.residual;
   p.bias = a.bias;
   p.planned_rows = a.planned_rows;
+  p.lone = a.lone;
   p.table = &t;
   p.ops = &panel_ops(t, a.x.dtype);
   p.add_term(a.x, RightSide(*a.w, RightSide::Axis::columns, *p.ops));

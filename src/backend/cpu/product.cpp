@@ -42,6 +42,8 @@ struct Cut {
   }
 };
 
+size_t ordered_pair_bytes(const Product::Term& t) { return aligned(static_cast<size_t>(t.a.cols) * 2); }
+
 int64_t units_of(const Product& p) {
   int64_t units = 0;
   for (int i = 0; i < p.count; ++i) units += (p.terms[i].a.cols + p.ops->unit - 1) / p.ops->unit;
@@ -52,7 +54,9 @@ int64_t units_of(const Product& p) {
 struct Layout : Cut {
   int unit;
   int64_t ahead;  // columns from a panel to the one this thread will probably take next
-  size_t wide[Product::kMaxTerms] = {}, tails[Product::kMaxTerms] = {}, bias = 0;  // offsets of shared parts
+  // Offsets of shared parts.
+  size_t wide[Product::kMaxTerms] = {}, tails[Product::kMaxTerms] = {}, ordered[Product::kMaxTerms] = {},
+         bias = 0;
   size_t threads_at = 0, panel_bytes, tile_bytes, thread_bytes;
 
   Layout(const Product& p, int threads) : Cut(p, units_of(p), p.out.rows, threads), unit(p.ops->unit) {
@@ -71,6 +75,10 @@ struct Layout : Cut {
       if (t.a.cols % unit != 0) {
         tails[i] = at;
         at += aligned(static_cast<size_t>(rows) * 4);
+      }
+      if (p.lone && t.b.has_lone()) {
+        ordered[i] = at;
+        at += ordered_pair_bytes(t) + aligned(static_cast<size_t>(t.a.cols / simd::OrderedRow::kOrdered) * 4);
       }
     }
     bias = at;
@@ -93,6 +101,12 @@ struct Run {
   int64_t a_stride[Product::kMaxTerms];  // bytes
 
   void prepare(ThreadPool& threads);
+  /// Whether the term is a lone row's.
+  bool lone(int term) const { return p.lone && p.out.rows == 1 && p.terms[term].b.has_lone(); }
+  simd::OrderedRow ordered(int term) const {
+    char* at = workspace + layout.ordered[term];
+    return {at, reinterpret_cast<float*>(at + ordered_pair_bytes(p.terms[term]))};
+  }
   void item(int64_t panel, int64_t split, int thread) const;
   void finish(const float* c, int64_t row0, int64_t rows, int64_t col0, int cols) const;
 };
@@ -120,6 +134,8 @@ void Run::prepare(ThreadPool& threads) {
       }
     }
   }
+  for (int i = 0; i < p.count; ++i)
+    if (lone(i)) p.terms[i].b.order(a[i], ordered(i));
   if (p.bias)
     p.table->f32->convert(element_of(p.bias.dtype), static_cast<const char*>(p.bias.data), p.bias.cols,
                           workspace + layout.bias);
@@ -157,9 +173,14 @@ void Run::item(int64_t panel_index, int64_t split, int thread) const {
   if (layout.few) {
     for (int i = 0; i < p.count; ++i) {
       const RightSide& b = p.terms[i].b;
-      for (int v = 0; v < vectors; ++v)
-        b.multiply_few(col0 + 16 * v, std::min(16, cols - 16 * v), a[i], a_stride[i], static_cast<int>(rows),
-                       c + 16 * v, i > 0, layout.ahead, scratch);
+      for (int v = 0; v < vectors; ++v) {
+        const int n = std::min(16, cols - 16 * v);
+        if (lone(i))
+          b.multiply_lone(col0 + 16 * v, n, ordered(i), c + 16 * v, i > 0, layout.ahead);
+        else
+          b.multiply_few(col0 + 16 * v, n, a[i], a_stride[i], static_cast<int>(rows), c + 16 * v, i > 0,
+                         layout.ahead, scratch);
+      }
     }
     finish(c, 0, rows, col0, cols);
     return;

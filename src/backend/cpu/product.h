@@ -18,6 +18,7 @@ struct Product {
   TensorView out;            ///< [rows, cols] f32 or bf16
   TensorView add;            ///< optional, same shape; may be out
   TensorView bias;           ///< optional [1, cols], f32, bf16 or f16
+  bool lone = false;         ///< see LinearArgs
   int64_t planned_rows = 0;  ///< the workspace is laid out for that many, if out has fewer
   const simd::Table* table = nullptr;
   const simd::PanelOps* ops = nullptr;

@@ -151,18 +151,29 @@ void RightSide::pack_columns(int64_t first, int outputs, int64_t first_sum, int6
   }
 }
 
+void RightSide::multiply_lone(int64_t first, int n, const simd::OrderedRow& row, float* c, bool add,
+                              int64_t ahead) const {
+  int32_t at[16];
+  for (int i = 0; i < n; ++i) at[i] = static_cast<int32_t>(stored(first + i));
+  const int64_t bytes = ahead_bytes(ahead);
+  if (bytes == 0) prefetch(first + ahead, n, 0, cols_);
+  code_ops_->lone(codes_, at, n, cols_, row, c, add, bytes);
+}
+
+/// What lies `ahead` rows further on, in bytes; 0 where the order of rows says nothing about that.
+int64_t RightSide::ahead_bytes(int64_t ahead) const {
+  return row_map_ ? 0 : ahead * (stored_bytes(1, 0, cols_).first - stored_bytes(0, 0, cols_).first);
+}
+
 void RightSide::multiply_few(int64_t first, int n, const char* a, int64_t a_stride, int rows, float* c,
                              bool add, int64_t ahead, char* scratch) const {
   const bool in_place = access_ == Access::direct || (code_ops_ && code_ops_->few);
-  int64_t ahead_bytes = 0;
-  if (in_place && !row_map_)
-    ahead_bytes = ahead * (stored_bytes(1, 0, cols_).first - stored_bytes(0, 0, cols_).first);
-  else
-    prefetch(first + ahead, n, 0, cols_);
+  const int64_t bytes = in_place ? ahead_bytes(ahead) : 0;
+  if (bytes == 0) prefetch(first + ahead, n, 0, cols_);
   if (code_ops_ && code_ops_->few) {
     int32_t at[16];
     for (int i = 0; i < n; ++i) at[i] = static_cast<int32_t>(stored(first + i));
-    code_ops_->few(codes_, at, n, cols_, a, a_stride, rows, c, add, ahead_bytes);
+    code_ops_->few(codes_, at, n, cols_, a, a_stride, rows, c, add, bytes);
     return;
   }
   const int64_t step = access_ == Access::direct ? cols_ : kDecodeColumns;
@@ -171,7 +182,7 @@ void RightSide::multiply_few(int64_t first, int n, const char* a, int64_t a_stri
     const char* at[16];
     for (int i = 0; i < n; ++i)
       at[i] = elements(first + i, k, width, scratch + i * kDecodeColumns * (4 / ops_->unit));
-    ops_->few_dense(at, n, width, a + k * (4 / ops_->unit), a_stride, rows, c, add || k > 0, ahead_bytes);
+    ops_->few_dense(at, n, width, a + k * (4 / ops_->unit), a_stride, rows, c, add || k > 0, bytes);
   }
 }
 

@@ -41,6 +41,12 @@ class RightSide {
   void multiply_few(int64_t first, int n, const char* a, int64_t a_stride, int rows, float* c, bool add,
                     int64_t ahead, char* scratch) const;
 
+  /// Whether multiply_lone() can take the place of multiply_few() for a single row.
+  bool has_lone() const { return has_few(1) && code_ops_ && code_ops_->lone; }
+  void order(const char* a, const simd::OrderedRow& out) const { code_ops_->order(a, cols_, out); }
+  void multiply_lone(int64_t first, int n, const simd::OrderedRow& row, float* c, bool add,
+                     int64_t ahead) const;
+
   /// Asks the cache for what pack() will read. Rows lie far apart or are short, which hardware prefetchers
   /// miss.
   void prefetch(int64_t first, int64_t outputs, int64_t first_sum, int64_t sums) const;
@@ -63,6 +69,7 @@ class RightSide {
     int64_t size;
   };
   Bytes stored_bytes(int64_t row, int64_t col, int64_t n) const;
+  int64_t ahead_bytes(int64_t ahead) const;
   void choose_decoder(const Weight& w);
   void pack_columns(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
                     char* scratch) const;

@@ -133,6 +133,49 @@ TEST(LinearKernels, SeeEveryWeightWithTheBitsOfItsDecoder) {
   });
 }
 
+TEST(LinearKernels, RoundTheWeightsOfALoneRowAtMostOnce) {
+  for_each_case([](Isa isa, DType type) {
+    for (const Storage& storage : kStorages)
+      for (const int64_t at_least : {64, 4960}) {
+        const int64_t in = round_up(at_least, storage.multiple), out = round_up(75, storage.rows_multiple);
+        const OwnedWeight w = random_weight(storage.format, out, in, 1, storage.options);
+        const Matrix x = Matrix::random(1, in, type, 2);
+        Matrix y(1, out, DType::f32);
+        LinearArgs args{y, x, &w.w, {}, {}, {}, {}};
+        args.lone = true;
+        run_row(name_of(isa), args, 2);
+        std::vector<float> row(static_cast<size_t>(in));
+        for (int64_t o = 0; o < out; ++o) {
+          decode_rows(w.w, o, o + 1, 0, in, row.data(), in);
+          double sum = 0, size = 0;
+          for (int64_t k = 0; k < in; ++k) {
+            const double product = row[static_cast<size_t>(k)] * static_cast<double>(x.at(0, k));
+            sum += product;
+            size += std::abs(product);
+          }
+          // A weight or its code is rounded to bf16 once (2^-9 of itself), the sum in f32.
+          EXPECT_NEAR(y.at(0, o), sum, size * 0x1p-9)
+              << name_of(isa) << " format " << static_cast<int>(storage.format) << " output " << o;
+        }
+      }
+  });
+}
+
+TEST(LinearKernels, NeedTheSameWorkspaceForALoneRowAsForItsPlan) {
+  const OwnedWeight w = random_weight(WeightFormat::bnb4, 70, 640, 1);
+  const Matrix x = Matrix::random(700, 640, DType::bf16, 2);
+  Matrix y(700, 70, DType::bf16);
+  for (const Isa isa : {Isa::avx512bf16, Isa::avx512, Isa::avx2}) {
+    const auto bytes = [&](int64_t n, int64_t planned) {
+      LinearArgs a{y.view().row_range(0, n), x.view().row_range(0, n), &w.w, {}, {}, {}, {}, planned};
+      a.lone = true;
+      return row_named<LinearArgs>(name_of(isa)).workspace_bytes(a, 2);
+    };
+    EXPECT_EQ(bytes(1, 700), bytes(700, 0));
+    EXPECT_EQ(bytes(3, 700), bytes(700, 0));
+  }
+}
+
 TEST(LinearKernels, NeedTheSameWorkspaceForAnyPartOfThePlannedRowsAndGiveTheSameBits) {
   for_each_case([](Isa isa, DType type) {
     constexpr int64_t kPlanned = 700;

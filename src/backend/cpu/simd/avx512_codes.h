@@ -243,12 +243,14 @@ struct Q8_0Codes {
   }
 };
 
-/// Calls f(unit index, 16 columns of the unit) for the columns [first, first + k) of 16 rows, in order;
-/// rows from n on are zero. Asks the cache for the codes `ahead` bytes further on, if it is not 0.
+/// Calls f(transposed codes, scales, columns done before, columns of the tile) for the columns [first, first
+/// + k) of 16 rows, in order; rows from n on are zero. With `ahead` the rows lie end to end, and the cache is
+/// asked for as many bytes that far on, in their order: a row's part of a tile is no whole number of cache
+/// lines.
 template <class Format, class F>
-LORIKEET_INLINE void for_each_unit(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
+LORIKEET_INLINE void for_each_tile(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
                                    int64_t ahead, const F& f) {
-  const Format format(w);
+  const uint8_t* next = Format::at(w, rows[0], first) + ahead;
   for (int64_t done = 0; done < k;) {
     const int64_t columns = smaller(Format::kTile - (first + done) % Format::kTile, k - done);
     typename Format::Rows scales;
@@ -260,15 +262,31 @@ LORIKEET_INLINE void for_each_unit(const Codes& w, const int32_t* rows, int n, i
       for (int i = 0; i < 16; ++i)
         r[i] = i < n ? Format::load(w, rows[i], first + done, columns, i, scales) : _mm512_setzero_si512();
     }
-    if (ahead)
-      for (int i = 0; i < n; ++i) __builtin_prefetch(Format::at(w, rows[i], first + done) + ahead, 0, 2);
+    if (ahead) {
+      const int64_t bytes =
+          n * (Format::at(w, rows[0], first + done + columns) - Format::at(w, rows[0], first + done));
+      for (const uint8_t* end = next + bytes; next < end; next += 64) __builtin_prefetch(next, 0, 2);
+    }
     transpose16(r);
     if constexpr (requires { scales.more; }) transpose16(scales.more);
-    for (int part = 0; part < columns / Format::kPart; ++part)
-      format.units(r, scales, part,
-                   [&](int u, __m512i unit) { f((done + part * Format::kPart) / 2 + u, unit); });
+    f(r, scales, done, columns);
     done += columns;
   }
+}
+
+/// Calls f(unit index, 16 columns of the unit) in order, otherwise as for_each_tile.
+template <class Format, class F>
+LORIKEET_INLINE void for_each_unit(const Codes& w, const int32_t* rows, int n, int64_t first, int64_t k,
+                                   int64_t ahead, const F& f) {
+  const Format format(w);
+  for_each_tile<Format>(
+      w, rows, n, first, k, ahead,
+      [&](const __m512i* tile, const typename Format::Rows& scales, int64_t done, int64_t columns)
+          __attribute__((always_inline)) {
+            for (int part = 0; part < columns / Format::kPart; ++part)
+              format.units(tile, scales, part,
+                           [&](int u, __m512i unit) { f((done + part * Format::kPart) / 2 + u, unit); });
+          });
 }
 
 template <class Format>
@@ -288,11 +306,6 @@ void few_codes(const Codes& w, const int32_t* weights, int n, int64_t k, const c
                           [&](int64_t u, __m512i unit) { sums.add(a + 4 * u, a_stride, unit); });
     sums.store(c);
   });
-}
-
-template <class Format>
-constexpr CodeOps code_ops() {
-  return {pack_codes<Format>, few_codes<Format>};
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // AVX-512 with dot products of bf16 pairs. Its f32 products are those of avx512.cpp.
 #include "backend/cpu/simd/attention.h"
-#include "backend/cpu/simd/avx512_codes_k.h"
 #include "backend/cpu/simd/avx512_decode.h"
+#include "backend/cpu/simd/avx512_lone.h"
 
 namespace lorikeet::simd {
 

@@ -85,6 +85,14 @@ struct AttentionOps {
                    char* ds_rows, char* ds_panel);
 };
 
+/// An activation row in the order in which CodeOps::lone meets its codes, and the sums of every kOrdered
+/// columns.
+struct OrderedRow {
+  static constexpr int64_t kOrdered = 32;
+  char* pairs;
+  float* sums;
+};
+
 /// What a format can do without the detour over decoded rows; null: nothing.
 struct CodeOps {
   /// PanelOps::pack_columns of the columns [first, first + k) of the stored rows rows[0, n).
@@ -95,6 +103,12 @@ struct CodeOps {
   /// everything it reads: done at once, that would stall on the memory.
   void (*few)(const Codes& w, const int32_t* weights, int n, int64_t k, const char* a, int64_t a_stride,
               int rows, float* c, bool add, int64_t ahead);
+  /// For a lone row (LinearArgs::lone), bf16 only: codes are multiplied as they are, and the scales applied
+  /// to the sums of a block, so the weights are not rounded to bf16 before. `row` is what order() made of the
+  /// activations.
+  void (*lone)(const Codes& w, const int32_t* weights, int n, int64_t k, const OrderedRow& row, float* c,
+               bool add, int64_t ahead);
+  void (*order)(const char* a, int64_t k, const OrderedRow& out);
 };
 
 /// Products of one element type: activations row by row times packed panels, summed in f32.
