@@ -18,7 +18,7 @@ def point(machine, binary, python, args, *, rows=ROWS, length=LENGTH, threads=No
         data = os.path.join(folder, "rows.jsonl")
         write_rows(data, work, python, model)
         take_sample(machine, side, work, data, args)
-    result = side.result()
+    result = side.result(bool(side.quiet()))
     return {"tokens_per_second": result["rate"], "peak_bytes": result["peak_bytes"], "disturbed": not result["quiet_samples"]}
 
 

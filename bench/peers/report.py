@@ -89,8 +89,8 @@ def document(report, folder):
     versions = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
     text = ["# Benchmarks", "",
             "Written by `bench/compare_peers --document`; do not edit. Both sides took turns on one machine. A rate is the best of "
-            f"{report['rounds']} run{'' if report['rounds'] == 1 else 's'} that nothing disturbed, memory the largest peak of a whole "
-            "process, libraries included; a row without an undisturbed run says so. Ratios compare with the best of the peers.", "",
+            f"{'1 run' if report['rounds'] == 1 else 'up to %d runs' % report['rounds']} that nothing disturbed, memory the largest peak of a whole "
+            "process, libraries included; a row in which a side had no undisturbed run says so and takes the best of all. Ratios compare with the best of the peers.", "",
             f"{machine['cpu']}, {machine['cpus']} CPUs, {report['threads']} threads, Linux {machine['kernel']}, "
             f"{machine['date']}.", "", "; ".join(" ".join(line.split()) for line in machine["lorikeet"].splitlines()) + f". {versions}."]
     sections = (("Training", report.get("results"), table), ("Generation", report.get("generation"), table),

@@ -47,57 +47,72 @@ EvalTotals totals_of(LoadedModel& loaded, const std::vector<Sample>& samples) {
   return evaluate_rows(decoder, samples, batches, storage);
 }
 
-void print(const EvalTotals& t, const std::optional<ExactMatch>& match, const Dataset& data, bool json) {
+struct Evaluation {
+  EvalTotals totals;
+  std::optional<ExactMatch> match;
+};
+
+/// `adapter` is named where several take turns.
+void print(const Evaluation& e, const Dataset& data, const std::string& adapter, bool json) {
+  const EvalTotals& t = e.totals;
   const double perplexity = std::exp(t.loss());
   if (json) {
-    Json result{{"loss", t.loss()},
-                {"perplexity", perplexity},
-                {"token_accuracy", t.accuracy()},
-                {"target_tokens", t.targets},
-                {"examples", t.examples}};
-    if (match) {
-      result["exact_match"] = match->share();
-      result["exact_matches"] = match->matched;
+    Json result = Json::object();
+    if (!adapter.empty()) result["adapter"] = adapter;
+    result["loss"] = t.loss();
+    result["perplexity"] = perplexity;
+    result["token_accuracy"] = t.accuracy();
+    result["target_tokens"] = t.targets;
+    result["examples"] = t.examples;
+    if (e.match) {
+      result["exact_match"] = e.match->share();
+      result["exact_matches"] = e.match->matched;
     }
     result["rows_cut"] = data.rows_cut;
     result["rows_dropped"] = data.rows_dropped;
     out().json(result);
-    return;
+  } else {
+    if (!adapter.empty()) out().line(fmt::format("adapter         {}", adapter));
+    out().line(fmt::format("rows            {} ({}), {} cut, {} dropped", with_commas(t.examples),
+                           data.format_name, with_commas(data.rows_cut), with_commas(data.rows_dropped)));
+    out().line(fmt::format("loss            {:.6g}", t.loss()));
+    out().line(fmt::format("perplexity      {:.6g}", perplexity));
+    out().line(fmt::format("token accuracy  {:.2f} % of {} target tokens", 100 * t.accuracy(),
+                           with_commas(t.targets)));
+    if (e.match)
+      out().line(fmt::format("exact match     {:.1f} % ({} of {})", 100 * e.match->share(),
+                             with_commas(e.match->matched), with_commas(e.match->examples)));
   }
-  out().line(fmt::format("rows            {} ({}), {} cut, {} dropped", with_commas(t.examples),
-                         data.format_name, with_commas(data.rows_cut), with_commas(data.rows_dropped)));
-  out().line(fmt::format("loss            {:.6g}", t.loss()));
-  out().line(fmt::format("perplexity      {:.6g}", perplexity));
-  out().line(fmt::format("token accuracy  {:.2f} % of {} target tokens", 100 * t.accuracy(),
-                         with_commas(t.targets)));
-  if (match)
-    out().line(fmt::format("exact match     {:.1f} % ({} of {})", 100 * match->share(),
-                           with_commas(match->matched), with_commas(match->examples)));
+  out().flush();
 }
 
 }  // namespace
 
 int run_eval(const std::vector<std::string>& arguments) {
-  CommandLine line("eval", "eval --model M [--adapter A] --data F [--exact-match] [--json]",
-                   "Measures a model, with or without an adapter, on a data set.");
+  CommandLine line(
+      "eval", "eval --model M [--adapter A ...] --data F [--exact-match] [--json]",
+      "Measures a model, with or without an adapter, on a data set; several adapters one after the "
+      "other.");
   RunConfig config;
+  AdapterList adapters;
   EvalOptions own;
   line.options.add_run_keys(config, {"data"});
   line.options.add(own, table());
-  add_use_keys(line.options, config);
+  add_use_keys(line.options, config, &adapters);
   line.options.add_run_keys(config, {"data_format", "prompt_column", "completion_column", "text_column",
                                      "messages_column", "completion_separator", "assistant_only_loss",
                                      "completion_only_loss", "max_length", "skip_rows_without_targets"});
   if (!line.read(arguments)) return 0;
   line.expect_positionals(0, 0, "");
   require(config.data, "--data", "eval");
-  check_use(config, "eval");
+  check_use(config, "eval", adapters);
 
-  const RunConfig used = config_for_use(config);
+  const std::vector<RunConfig> turns = configs_for_use(config, adapters.adapter);
+  const RunConfig& used = turns.front();
   std::optional<TextGenerator> generator;  // exact match completes rows too
-  if (own.exact_match) generator.emplace(config);
+  if (own.exact_match) generator.emplace(used);
   const ModelFiles files = ModelFiles::open(used.model);
-  check_fingerprint(used, files);
+  for (const RunConfig& turn : turns) check_fingerprint(turn, files);
   const std::optional<Tokenizer> tokenizer = tokenizer_if_any(files);
   std::optional<ChatTemplate> chat;
   if (tokenizer) chat = select_chat_template(used.chat_template, *tokenizer);
@@ -115,19 +130,20 @@ int run_eval(const std::vector<std::string>& arguments) {
   std::vector<CompletionCase> cases;
   if (own.exact_match) cases = load_completion_cases(used.data, options, t, c, threads);
 
-  EvalTotals totals;
-  std::optional<ExactMatch> match;
-  if (generator) {
-    totals = totals_of(generator->state().loaded, data.samples);
-    match = exact_match(generator->state(), cases, own.max_new_tokens);
-  } else {
+  std::optional<LoadedModel> alone;
+  if (!generator) {
     LoadRequest request = load_request(used);
     request.new_adapter.reset();
     request.positions = data.longest;
-    LoadedModel loaded(files, request);
-    totals = totals_of(loaded, data.samples);
+    alone.emplace(files, request);
   }
-  print(totals, match, data, line.common.json);
+  for (size_t i = 0; i < turns.size(); ++i) {
+    if (i > 0 && generator) generator->state().use_adapter(turns[i]);
+    if (i > 0 && alone) alone->use_adapter(*turns[i].adapter);
+    Evaluation e{totals_of(generator ? generator->state().loaded : *alone, data.samples), {}};
+    if (generator) e.match = exact_match(generator->state(), cases, own.max_new_tokens);
+    print(e, data, turns.size() > 1 ? *turns[i].adapter : std::string(), line.common.json);
+  }
   return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "text/assistant_mask.h"
 #include "train/text_generator.h"
+#include "train/use.h"
 
 namespace lorikeet::cli {
 namespace {
@@ -93,58 +94,74 @@ std::vector<std::vector<int32_t>> read_prompts(const TextGenerator::State& state
   return prompts;
 }
 
-Json as_json(const GeneratedText& text) {
-  return Json{{"text", text.text},
-              {"prompt_tokens", text.prompt_tokens},
-              {"tokens", text.tokens},
-              {"finish_reason", text.finish_reason}};
+/// `adapter` is named where several take turns.
+Json as_json(const GeneratedText& text, const std::string& adapter) {
+  Json out = Json::object();
+  if (!adapter.empty()) out["adapter"] = adapter;
+  out["text"] = text.text;
+  out["prompt_tokens"] = text.prompt_tokens;
+  out["tokens"] = text.tokens;
+  out["finish_reason"] = text.finish_reason;
+  return out;
 }
 
-}  // namespace
-
-int run_generate(const std::vector<std::string>& arguments) {
-  CommandLine line("generate",
-                   "generate --model M [--adapter A] (--prompt TEXT | --messages FILE.jsonl | --input "
-                   "FILE.jsonl) [--json]",
-                   "Completes text. --prompt and --input are raw text; --messages applies the chat template. "
-                   "With --adapter, the "
-                   "model and its quantization come from the adapter's run.yaml.");
-  RunConfig config;
-  GenerateOptionsOfCommand own;
-  GenerationSettings settings;
-  line.options.add(own, table());
-  line.options.add(settings, generation_keys());
-  add_use_keys(line.options, config);
-  if (!line.read(arguments)) return 0;
-  line.expect_positionals(0, 0, "");
-  if (own.prompt.has_value() + !own.messages.empty() + !own.input.empty() != 1)
-    throw Error(ErrorKind::usage, "give exactly one of --prompt, --messages and --input", "lorikeet generate",
-                "see lorikeet generate --help");
-  check_use(config, "generate");
-
-  const TextGenerator generator(config);
-  TextGenerator::State& state = generator.state();
+/// Writes the answers as they come, one prompt streamed to a terminal, else a line each.
+void answer(TextGenerator::State& state, const GenerateOptionsOfCommand& own,
+            const GenerationSettings& settings, const std::string& adapter, bool json) {
   const std::vector<std::vector<int32_t>> prompts = read_prompts(state, own);
-  if (own.prompt && !line.common.json && is_terminal(STDOUT_FILENO)) {
+  if (!json && !adapter.empty()) out().line(fmt::format("--- {}", adapter));
+  if (own.prompt && !json && is_terminal(STDOUT_FILENO)) {
     state.run(prompts, settings, [](size_t, const std::string& piece) {
       out().write(piece);
       out().flush();
       return true;
     });
     out().line("");
-    return 0;
+    return;
   }
   for (size_t begin = 0; begin < prompts.size(); begin += kRowsTogether) {
     const size_t end = std::min(begin + kRowsTogether, prompts.size());
     for (const GeneratedText& text : state.run({prompts.begin() + static_cast<std::ptrdiff_t>(begin),
                                                 prompts.begin() + static_cast<std::ptrdiff_t>(end)},
                                                settings, {})) {
-      if (line.common.json)
-        out().json(as_json(text));
+      if (json)
+        out().json(as_json(text, adapter));
       else
         out().line(text.text);
     }
     out().flush();
+  }
+}
+
+}  // namespace
+
+int run_generate(const std::vector<std::string>& arguments) {
+  CommandLine line("generate",
+                   "generate --model M [--adapter A ...] (--prompt TEXT | --messages FILE.jsonl | --input "
+                   "FILE.jsonl) [--json]",
+                   "Completes text. --prompt and --input are raw text; --messages applies the chat template. "
+                   "With --adapter, the model and its quantization come from the adapter's run.yaml; several "
+                   "adapters answer one after the other.");
+  RunConfig config;
+  AdapterList adapters;
+  GenerateOptionsOfCommand own;
+  GenerationSettings settings;
+  line.options.add(own, table());
+  line.options.add(settings, generation_keys());
+  add_use_keys(line.options, config, &adapters);
+  if (!line.read(arguments)) return 0;
+  line.expect_positionals(0, 0, "");
+  if (own.prompt.has_value() + !own.messages.empty() + !own.input.empty() != 1)
+    throw Error(ErrorKind::usage, "give exactly one of --prompt, --messages and --input", "lorikeet generate",
+                "see lorikeet generate --help");
+  check_use(config, "generate", adapters);
+
+  const std::vector<RunConfig> turns = configs_for_use(config, adapters.adapter);
+  const TextGenerator generator(turns.front());
+  for (size_t i = 0; i < turns.size(); ++i) {
+    if (i > 0) generator.state().use_adapter(turns[i]);
+    answer(generator.state(), own, settings, turns.size() > 1 ? *turns[i].adapter : std::string(),
+           line.common.json);
   }
   return 0;
 }

@@ -5,10 +5,16 @@
 
 namespace lorikeet::cli {
 
-/// model, adapter, method, the quantization keys, chat_template, memory_limit, threads, ...
-void add_use_keys(Options& options, RunConfig& config);
+/// Adapters that take turns on one base.
+struct AdapterList {
+  std::vector<std::string> adapter;
+};
+
+/// model, adapter, method, the quantization keys, chat_template, memory_limit, threads, ...; with `adapters`
+/// the flag --adapter may be given several times and fills that list instead.
+void add_use_keys(Options& options, RunConfig& config, AdapterList* adapters = nullptr);
 
 /// Throws Error(usage) if neither a model nor an adapter is named, and what `validate` throws.
-void check_use(const RunConfig& config, std::string_view command);
+void check_use(const RunConfig& config, std::string_view command, const AdapterList& adapters = {});
 
 }  // namespace lorikeet::cli

@@ -44,8 +44,10 @@ std::vector<Key<RunConfig>> make_table() {
       key<&R::lora_dropout>("lora_dropout", lora, "share of the adapter's inputs dropped in training")
           .range(0, 1)
           .below(1),
-      key<&R::lora_target_modules>("lora_target_modules", lora,
-                                   "all-linear, a list of module names, or one regular expression"),
+      key<&R::lora_target_modules>(
+          "lora_target_modules", lora,
+          "all-linear, a list of module names, or one regular expression; unset, the "
+          "experts of a mixture are left out"),
       key<&R::lora_exclude_modules>("lora_exclude_modules", lora,
                                     "modules left out: a list or one regular expression"),
       key<&R::lora_modules_to_save>("lora_modules_to_save", lora,

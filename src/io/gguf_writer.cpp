@@ -104,7 +104,7 @@ void GgufWriter::add_tensor(std::string_view name, GgufType type, std::vector<in
   put(infos_, static_cast<uint32_t>(type));
   put(infos_, data_bytes_);
   const uint64_t bytes = count / block.elements * block.bytes;
-  LORIKEET_CHECK(ranges_.emplace(name, Range{data_bytes_, data_bytes_ + bytes}).second);
+  pending_.declare(std::string(name), data_bytes_, bytes);
   data_bytes_ += (bytes + alignment_ - 1) / alignment_ * alignment_;
   ++tensors_;
 }
@@ -119,10 +119,7 @@ void GgufWriter::begin() {
   header += metadata_;
   header += infos_;
   header.resize((header.size() + alignment_ - 1) / alignment_ * alignment_, '\0');
-  for (auto& [name, range] : ranges_) {
-    range.next += header.size();
-    range.end += header.size();
-  }
+  pending_.place_behind(header.size());
   const uint64_t total = header.size() + data_bytes_;
   file_.reserve(total);
   file_.append(header);
@@ -133,20 +130,8 @@ void GgufWriter::begin() {
 }
 
 void GgufWriter::write(const std::string& name, std::span<const std::byte> bytes) {
-  const auto at = ranges_.find(name);
-  LORIKEET_CHECK(begun_ && at != ranges_.end() && bytes.size() <= at->second.end - at->second.next);
-  file_.write_at(at->second.next, bytes);
-  at->second.next += bytes.size();
-}
-
-void GgufWriter::commit() {
-  for (const auto& [name, range] : ranges_) {
-    if (range.next == range.end) continue;
-    throw Error(ErrorKind::internal,
-                fmt::format("{} bytes of the tensor '{}' were not written", range.end - range.next, name),
-                file_.path(), "this is a bug in lorikeet, please report it");
-  }
-  file_.commit();
+  LORIKEET_CHECK(begun_);
+  pending_.write(file_, name, bytes);
 }
 
 }  // namespace lorikeet

@@ -2,11 +2,11 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "io/atomic_file.h"
 #include "io/gguf.h"
+#include "io/pending_tensors.h"
 
 namespace lorikeet {
 
@@ -40,12 +40,10 @@ class GgufWriter {
   /// Where the file can be read before commit(): with its metadata after begin(), with its data after all of
   /// it was written.
   const std::string& written_path() const { return file_.written_path(); }
-  void commit();
+  /// Throws Error(internal) if a tensor is incomplete.
+  void commit() { pending_.commit(file_); }
 
  private:
-  struct Range {
-    uint64_t next = 0, end = 0;
-  };
   void key(std::string_view key, GgufValueType type);
 
   AtomicFile file_;
@@ -53,7 +51,7 @@ class GgufWriter {
   std::string metadata_, infos_;
   uint64_t keys_ = 0, tensors_ = 0, data_bytes_ = 0;
   bool begun_ = false;
-  std::unordered_map<std::string, Range> ranges_;
+  PendingTensors pending_;
 };
 
 }  // namespace lorikeet

@@ -32,7 +32,8 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Safete
   uint64_t at = 0;
   for (const auto& e : entries_) {
     const uint64_t bytes = bytes_of(e);
-    LORIKEET_CHECK(e.name != "__metadata__" && ranges_.emplace(e.name, Range{at, at + bytes}).second);
+    LORIKEET_CHECK(e.name != "__metadata__");
+    pending_.declare(e.name, at, bytes);
     header += fmt::format("{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}},", quoted(e.name),
                           name_of(e.type), fmt::join(e.shape, ","), at, at + bytes);
     LORIKEET_CHECK(!__builtin_add_overflow(at, bytes, &at));
@@ -41,10 +42,7 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Safete
   header += '}';
   header.resize((header.size() + 7) / 8 * 8, ' ');
   const uint64_t start = 8 + header.size();
-  for (auto& [name, range] : ranges_) {
-    range.next += start;
-    range.end += start;
-  }
+  pending_.place_behind(start);
   file_bytes_ = start + at;
   file_.reserve(file_bytes_);
   std::string length(8, '\0');
@@ -54,20 +52,7 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Safete
 }
 
 void SafetensorsWriter::write(const std::string& name, std::span<const std::byte> bytes) {
-  const auto at = ranges_.find(name);
-  LORIKEET_CHECK(at != ranges_.end() && bytes.size() <= at->second.end - at->second.next);
-  file_.write_at(at->second.next, bytes);
-  at->second.next += bytes.size();
-}
-
-void SafetensorsWriter::commit() {
-  for (const auto& [name, range] : ranges_) {
-    if (range.next == range.end) continue;
-    throw Error(ErrorKind::internal,
-                fmt::format("{} bytes of the tensor '{}' were not written", range.end - range.next, name),
-                file_.path(), "this is a bug in lorikeet, please report it");
-  }
-  file_.commit();
+  pending_.write(file_, name, bytes);
 }
 
 ShardedSafetensorsWriter::ShardedSafetensorsWriter(std::string folder,

@@ -2,10 +2,10 @@
 #include <map>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "io/atomic_file.h"
+#include "io/pending_tensors.h"
 #include "io/safetensors_type.h"
 
 namespace lorikeet {
@@ -39,18 +39,15 @@ class SafetensorsWriter {
     write(name, std::as_bytes(values));
   }
   /// Throws Error(internal) if a tensor is incomplete.
-  void commit();
+  void commit() { pending_.commit(file_); }
 
   /// In file order.
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }
   uint64_t file_bytes() const { return file_bytes_; }
 
  private:
-  struct Range {
-    uint64_t next = 0, end = 0;
-  };
   std::vector<SafetensorsEntry> entries_;
-  std::unordered_map<std::string, Range> ranges_;
+  PendingTensors pending_;
   uint64_t file_bytes_ = 0;
   AtomicFile file_;
 };

@@ -24,16 +24,21 @@ std::vector<std::string> expert_module_paths(const ModelSpec& s) {
 
 namespace {
 
-/// "q_proj,k_proj,v_proj,o_proj": the last parts of the attention's module paths.
-std::string attention_names(const ModelSpec& s) {
+/// The last parts of the attention's module paths: q_proj, k_proj, v_proj, o_proj.
+std::vector<std::string> attention_names(const ModelSpec& s) {
   const ModuleNames& n = s.names;
-  std::string text;
+  std::vector<std::string> names;
   for (const std::string* path : {&n.q, &n.k, &n.v, &n.o})
-    text += (text.empty() ? "" : ",") + path->substr(path->rfind('.') + 1);
-  return text;
+    names.push_back(path->substr(path->rfind('.') + 1));
+  return names;
 }
 
 }  // namespace
+
+ModuleSelection default_targets(const ModelSpec& s) {
+  if (s.num_local_experts > 0) return attention_names(s);
+  return std::string("all-linear");
+}
 
 std::vector<Target> adapter_targets(const ModelSpec& s, const TargetOptions& options) {
   const std::string path = first_named(expert_module_paths(s), options.targets);
@@ -41,7 +46,8 @@ std::vector<Target> adapter_targets(const ModelSpec& s, const TargetOptions& opt
     throw Error(ErrorKind::unsupported,
                 fmt::format("adapters on experts are not supported, and \"{}\" would get one", path),
                 "lora_target_modules",
-                "name modules of the attention: --lora-target-modules " + attention_names(s));
+                fmt::format("name modules of the attention: --lora-target-modules {}",
+                            fmt::join(attention_names(s), ",")));
   return select_targets(linear_module_paths(s), options, embedding_module_paths(s));
 }
 

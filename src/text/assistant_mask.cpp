@@ -52,6 +52,7 @@ class Conversation {
   MaskedConversation run() {
     const std::vector<TextSpan> spans =
         template_.marks_generation() && full_.spans_known ? marked() : derived();
+    check_endings(spans);
     MaskedConversation out;
     if (tokenizer_.adds_bos() && (encoding_.ids.empty() || encoding_.ids[0] != *tokenizer_.bos_id())) {
       out.input_ids.push_back(*tokenizer_.bos_id());
@@ -115,6 +116,31 @@ class Conversation {
                       "that closes the turn, so the model would not learn to stop",
                       full_.text.substr(o.begin, o.end - o.begin)),
           {}, "in a chat_template of your own move {% endgeneration %} behind the end of turn");
+    }
+  }
+  // An ending that the vocabulary lacks would be learned as ordinary text, letter by letter.
+  void check_endings(const std::vector<TextSpan>& spans) const {
+    size_t t = 0;
+    for (size_t i = 0; i < spans.size(); ++i) {
+      if (i + 1 < spans.size() && spans[i + 1].begin == spans[i].end) continue;  // the turn goes on
+      std::optional<int32_t> last;
+      for (; t < encoding_.ids.size() && encoding_.offsets[t].begin < spans[i].end; ++t) {
+        const TokenOffsets& o = encoding_.offsets[t];
+        const std::string_view text = std::string_view(full_.text).substr(o.begin, o.end - o.begin);
+        if (o.end > spans[i].begin && !trimmed(text).empty()) last = encoding_.ids[t];
+      }
+      if (!last || tokenizer_.is_added(*last) || *last == tokenizer_.eos_id()) continue;
+      const std::string_view text =
+          trimmed(std::string_view(full_.text).substr(spans[i].begin, spans[i].end - spans[i].begin));
+      const size_t word = text.find_last_of(" \t\r\n");
+      throw Error(
+          ErrorKind::format,
+          fmt::format("the chat template ends what the assistant says with \"{}\", and this tokenizer "
+                      "has no token for that ending, so generation would never stop there",
+                      text.substr(word == std::string_view::npos ? 0 : word + 1)),
+          {},
+          "choose a chat_template that ends turns with a token of the model (alpaca uses its "
+          "eos_token), or set assistant_only_loss: false");
     }
   }
   bool ends_with_special(const TextSpan& span) const {
@@ -263,6 +289,20 @@ MaskedConversation tokenize_conversation(const Tokenizer& tokenizer, const ChatT
                                          const ChatInput& input) {
   if (!input.messages.is_array()) throw Error(ErrorKind::format, "the messages must be an array");
   return Conversation(tokenizer, chat_template, input).run();
+}
+
+std::optional<int32_t> end_of_turn_id(const Tokenizer& tokenizer, const ChatTemplate& chat_template) {
+  ChatInput trial;
+  for (const char* role : {"user", "assistant"})
+    trial.messages.push_back(Json{{"role", role}, {"content", "a"}});
+  try {
+    const MaskedConversation c = tokenize_conversation(tokenizer, chat_template, trial);
+    for (size_t i = c.target.size(); i-- > 0;)
+      if (c.target[i]) return c.input_ids[i];
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::format) throw;
+  }
+  return std::nullopt;
 }
 
 std::vector<int32_t> tokenize_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,

@@ -1,6 +1,7 @@
 #pragma once
 // A conversation as token ids, and which of them the assistant wrote.
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "text/chat_template.h"
@@ -25,9 +26,14 @@ struct MaskedConversation {
 /// content and the end-of-turn token that closes it.
 ///
 /// Throws Error(format) naming the message where that is impossible: the template rewrites or drops earlier
-/// content, or its rendering does not contain the content. `input.add_generation_prompt` must be false.
+/// content, its rendering does not contain the content, or it ends the turn with text that is no token of its
+/// own, at which generation could not stop. `input.add_generation_prompt` must be false.
 MaskedConversation tokenize_conversation(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
                                          const ChatInput& input);
+
+/// The token with which the template closes what the assistant says, at which generation has to stop,
+/// whatever the model's configuration calls its ends. Nothing where the template shows none.
+std::optional<int32_t> end_of_turn_id(const Tokenizer& tokenizer, const ChatTemplate& chat_template);
 
 /// The conversation up to where the assistant speaks next (with the generation prompt), as token ids.
 std::vector<int32_t> tokenize_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,

@@ -244,6 +244,8 @@ bool Tokenizer::is_special(int32_t id) const {
   return it != parts_->added.end() && it->second.special;
 }
 
+bool Tokenizer::is_added(int32_t id) const { return parts_->added.contains(id); }
+
 std::optional<int32_t> Tokenizer::bos_id() const { return parts_->bos; }
 std::optional<int32_t> Tokenizer::eos_id() const { return parts_->eos; }
 std::optional<int32_t> Tokenizer::pad_id() const { return parts_->pad; }

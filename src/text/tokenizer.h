@@ -76,6 +76,8 @@ class Tokenizer {
   std::optional<std::string> id_to_token(int32_t id) const;
   /// True for added tokens marked special (BOS, EOS, <|im_end|>, ...): not part of visible text.
   bool is_special(int32_t id) const;
+  /// True for added tokens, special or not: text is one of them only where it spells it out as a whole.
+  bool is_added(int32_t id) const;
 
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;

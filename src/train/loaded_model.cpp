@@ -101,41 +101,57 @@ int thread_count(int asked) { return asked > 0 ? asked : ThreadPool::available_c
 
 LoadedModel::LoadedModel(const ModelFiles& files, const LoadRequest& request, bool dry)
     : files_(files),
+      request_(request),
       base_format_(resolve_base_format(request.method, request.base_format, files.quantized())),
       threads_(thread_count(request.threads)),
       weights_(files, load_options(files, request, base_format_, threads_, dry)),
-      trainable_(resolve_compute_dtype(request.compute_dtype)),
+      trainable_(std::make_unique<TrainableStore>(resolve_compute_dtype(request.compute_dtype))),
       adapter_(adapter_config(request)),
-      model_(build(request, dry)),
-      optimizer_(request.optimizer ? make_optimizer(trainable_, *request.optimizer, dry) : nullptr) {}
+      model_(build(adapter_, request.adapter, *trainable_, dry)),
+      optimizer_(request.optimizer ? make_optimizer(*trainable_, *request.optimizer, dry) : nullptr) {}
 
-Model LoadedModel::build(const LoadRequest& request, bool dry) {
+Model LoadedModel::build(const std::optional<AdapterConfig>& adapter,
+                         const std::optional<std::string>& folder, TrainableStore& trainable, bool dry) {
+  const LoadRequest& r = request_;
   ModelOptions options;
-  options.compute = trainable_.compute_dtype();
-  options.positions = request.positions;
-  options.neftune_noise_alpha = request.neftune_noise_alpha;
-  options.train_base = request.train && request.method == Method::full && !adapter_;
+  options.compute = trainable.compute_dtype();
+  options.positions = r.positions;
+  options.neftune_noise_alpha = r.neftune_noise_alpha;
+  options.train_base = r.train && r.method == Method::full && !adapter;
   std::vector<Target> targets;
-  if (request.bf16_weights) trainable_.hold_base_in_compute_type();
-  if (adapter_) targets = apply_adapter(*adapter_, files_.spec(), options);
-  if (request.new_adapter && changes_base(request.init)) trainable_.keep_start();
-  Model model = build_model(files_.spec(), weights_, options, trainable_, request.train, dry);
-  if (request.new_adapter) check_starts(trainable_, targets, files_.spec(), request.init);
+  if (r.bf16_weights) trainable.hold_base_in_compute_type();
+  if (adapter) targets = apply_adapter(*adapter, files_.spec(), options);
+  if (r.new_adapter && changes_base(r.init)) trainable.keep_start();
+  Model model = build_model(files_.spec(), weights_, options, trainable, r.train, dry);
+  if (r.new_adapter) check_starts(trainable, targets, files_.spec(), r.init);
   if (dry) return model;
-  if (request.adapter) {
-    load_adapter(trainable_, read_adapter_for(files_, *request.adapter), *request.adapter,
-                 files_.spec().num_hidden_layers, adapter_->base_model_name_or_path);
-  } else if (adapter_) {
-    start_adapter(trainable_, targets, request.init, request.seed, weights_, threads_);
-    trainable_.start_magnitudes(stream());
+  if (folder) {
+    load_adapter(trainable, read_adapter_for(files_, *folder), *folder, files_.spec().num_hidden_layers,
+                 adapter->base_model_name_or_path);
+  } else if (adapter) {
+    start_adapter(trainable, targets, r.init, r.seed, weights_, threads_);
+    trainable.start_magnitudes(stream());
   }
-  trainable_.update_compute(stream());
+  trainable.update_compute(stream());
   return model;
+}
+
+void LoadedModel::use_adapter(const std::string& folder) {
+  LORIKEET_CHECK(!request_.train && !optimizer_);
+  const AdapterConfig adapter = AdapterConfig::read(folder);
+  if (!weights_.options().writable.empty() || !adapter.trainable_token_indices.empty())
+    throw Error(ErrorKind::unsupported,
+                "adapters with trainable_token_indices change the base and cannot take turns on it", folder,
+                "use each of them in a run of its own");
+  auto trainable = std::make_unique<TrainableStore>(compute());
+  model_ = build(adapter, folder, *trainable, /*dry=*/false);
+  trainable_ = std::move(trainable);
+  adapter_ = adapter;
 }
 
 uint64_t LoadedModel::weights_bytes() const {
   // Full fine-tuning: the weights are parameters; what was read to fill them is released again.
-  const bool trains_base = !adapter_ && !trainable_.parameters().empty();
+  const bool trains_base = !adapter_ && !trainable_->parameters().empty();
   const uint64_t held = trains_base ? 0 : static_cast<uint64_t>(weights_.bytes().total());
   return held + model_.rope_memory.size();
 }

@@ -51,10 +51,17 @@ class LoadedModel {
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;
 
+  /// Puts the adapter in `folder` in the place of the present one, on the weights that are loaded already;
+  /// model() stays where it is. Not with gradients or an optimizer (internal error).
+  ///
+  /// Throws as the constructor, and Error(unsupported) where the old or the new adapter changes rows of the
+  /// base itself (trainable_token_indices); the present adapter then stays.
+  void use_adapter(const std::string& folder);
+
   const ModelFiles& files() const { return files_; }
   const Model& model() const { return model_; }
-  TrainableStore& trainable() { return trainable_; }
-  const TrainableStore& trainable() const { return trainable_; }
+  TrainableStore& trainable() { return *trainable_; }
+  const TrainableStore& trainable() const { return *trainable_; }
   /// Only with LoadRequest::optimizer.
   Optimizer& optimizer() const { return *optimizer_; }
   WeightStore& weights() { return weights_; }
@@ -66,20 +73,23 @@ class LoadedModel {
 
   /// Resident bytes of weights (with rope tables), of the adapter with gradients, and of the optimizer.
   uint64_t weights_bytes() const;
-  uint64_t adapter_bytes() const { return trainable_.value_bytes(); }
+  uint64_t adapter_bytes() const { return trainable_->value_bytes(); }
   uint64_t optimizer_bytes() const { return optimizer_ ? optimizer_->state_bytes() : 0; }
 
   /// For ops outside a step, or with `arena` for a step.
   Stream stream(Arena* arena = nullptr) { return {Device::cpu, &threads_, arena}; }
 
  private:
-  Model build(const LoadRequest& request, bool dry);
+  /// With the values of `folder`, else as an adapter starts.
+  Model build(const std::optional<AdapterConfig>& adapter, const std::optional<std::string>& folder,
+              TrainableStore& trainable, bool dry);
 
   const ModelFiles& files_;
+  LoadRequest request_;
   BaseFormat base_format_;
   ThreadPool threads_;
   WeightStore weights_;
-  TrainableStore trainable_;
+  std::unique_ptr<TrainableStore> trainable_;
   std::optional<AdapterConfig> adapter_;
   Model model_;
   std::unique_ptr<Optimizer> optimizer_;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "model/adapter_targets.h"
 #include "train/evaluate.h"
 #include "train/text_generator.h"
 #include "train/use.h"
@@ -128,6 +129,9 @@ void RunSetup::resolve() {
           "lower it, or set allow_longer_context");
     config.max_length = positions;
   }
+  if (!config.adapter && config.lora_target_modules == defaults.lora_target_modules &&
+      !config.is_given("lora_target_modules"))
+    config.lora_target_modules = default_targets(files.spec());
   request = load_request(config);
   if (config.bf16_stochastic_round && config.compute_dtype != ComputeDtype::bfloat16)
     throw Error(ErrorKind::usage,

@@ -58,8 +58,15 @@ TextGenerator::State::State(const RunConfig& given, int64_t max_positions)
       files(open_checked(config)),
       tokenizer(files.tokenizer()),
       chat_template(select_chat_template(config.chat_template, tokenizer)),
+      end_of_turn(chat_template ? end_of_turn_id(tokenizer, *chat_template) : std::nullopt),
       loaded(files, use_request(config, files, max_positions)),
       generator(loaded.model(), loaded.threads(), generation_budget(config)) {}
+
+void TextGenerator::State::use_adapter(const RunConfig& next) {
+  check_fingerprint(next, files);
+  loaded.use_adapter(*next.adapter);
+  config = next;
+}
 
 const ChatTemplate& TextGenerator::State::require_template() const {
   if (chat_template) return *chat_template;
@@ -72,6 +79,7 @@ GenerateOptions TextGenerator::State::options(const GenerationSettings& s) const
   o.max_new_tokens = s.max_new_tokens;
   o.sampling = {s.temperature, s.top_p, s.top_k, s.seed};
   o.stop_ids = files.eos_token_ids();
+  if (end_of_turn) o.stop_ids.push_back(*end_of_turn);
   return o;
 }
 

@@ -14,12 +14,17 @@ struct TextGenerator::State {
   ModelFiles files;
   Tokenizer tokenizer;
   std::optional<ChatTemplate> chat_template;
+  std::optional<int32_t> end_of_turn;  ///< of the chat template
   LoadedModel loaded;
   Generator generator;
 
+  /// Another adapter on the same weights; `next` is one of configs_for_use. Throws as
+  /// LoadedModel::use_adapter and check_fingerprint.
+  void use_adapter(const RunConfig& next);
+
   /// The model's template or the one that chat_template names. Throws Error(usage) if there is none.
   const ChatTemplate& require_template() const;
-  /// The settings with the model's own stop tokens.
+  /// The settings with the model's own stop tokens and the one that ends a turn in the chat template.
   GenerateOptions options(const GenerationSettings& settings) const;
   std::vector<GeneratedText> run(const std::vector<std::vector<int32_t>>& prompts,
                                  const GenerationSettings& settings, const TextCallback& on_text);

@@ -2,13 +2,28 @@
 
 #include <filesystem>
 
+#include "config/key_value.h"
+#include "config/run_keys.h"
 #include "core/error.h"
+#include "peft/adapter_config.h"
 
 namespace lorikeet {
 
 namespace fs = std::filesystem;
 
 namespace {
+
+/// What an adapter's run decides unless the user does: first how it held its base, then what it read and
+/// wrote.
+constexpr std::string_view kOfTheRun[] = {"model",
+                                          "method",
+                                          "base_format",
+                                          "bnb_4bit_quant_type",
+                                          "bnb_4bit_use_double_quant",
+                                          "bnb_4bit_blocksize",
+                                          "compute_dtype",
+                                          "chat_template",
+                                          "system_prompt"};
 
 /// The run.yaml that belongs to an adapter folder: its own, or that of the run above a checkpoint. Empty if
 /// there is none.
@@ -30,18 +45,11 @@ RunConfig config_for_use(const RunConfig& given) {
   if (!yaml.empty()) {
     RunConfig trained;
     apply_yaml_file(trained, yaml);
-    const auto take = [&](const char* key, auto field) {
-      if (!given.is_given(key)) c.*field = trained.*field;
-    };
-    if (given.model.empty()) c.model = trained.model;
-    take("method", &RunConfig::method);
-    take("base_format", &RunConfig::base_format);
-    take("bnb_4bit_quant_type", &RunConfig::bnb_4bit_quant_type);
-    take("bnb_4bit_use_double_quant", &RunConfig::bnb_4bit_use_double_quant);
-    take("bnb_4bit_blocksize", &RunConfig::bnb_4bit_blocksize);
-    take("compute_dtype", &RunConfig::compute_dtype);
-    take("chat_template", &RunConfig::chat_template);
-    take("system_prompt", &RunConfig::system_prompt);
+    for (const std::string_view name : kOfTheRun) {
+      const Key<RunConfig>& key = *find_run_key(name);
+      const bool decided = name == "model" ? !given.model.empty() : given.is_given(std::string(name));
+      if (!decided) key.set(c, key.get(trained));
+    }
     c.recorded = trained.recorded;
   }
   if (c.model.empty())
@@ -50,6 +58,27 @@ RunConfig config_for_use(const RunConfig& given) {
                               : "no model is given",
                 given.adapter.value_or(""), "say --model <folder or .gguf file>");
   return c;
+}
+
+std::vector<RunConfig> configs_for_use(const RunConfig& given, const std::vector<std::string>& adapters) {
+  if (adapters.empty()) return {config_for_use(given)};
+  std::vector<RunConfig> configs;
+  for (const std::string& folder : adapters) {
+    if (adapters.size() > 1) AdapterConfig::read(folder);  // a missing one is refused before others answer
+    RunConfig one = given;
+    one.adapter = folder;
+    configs.push_back(config_for_use(one));
+    for (const std::string_view name : kOfTheRun) {
+      const std::string first = key_text(configs.front(), name), own = key_text(configs.back(), name);
+      if (first == own) continue;
+      throw Error(ErrorKind::usage,
+                  fmt::format("these adapters cannot take turns: {} is {} for \"{}\" and {} for \"{}\"", name,
+                              first, adapters.front(), own, folder),
+                  flag_of(name),
+                  fmt::format("say {} for both, or use each in a run of its own", flag_of(name)));
+    }
+  }
+  return configs;
 }
 
 void check_fingerprint(const RunConfig& used, const ModelFiles& files) {

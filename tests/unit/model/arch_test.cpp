@@ -140,6 +140,15 @@ TEST_F(ExpertTargets, LeaveTheAttentionFree) {
   EXPECT_EQ(adapter_targets(spec_of_json(fixture_config("qwen3_moe")), options).size(), 4u);
 }
 
+TEST(Readme, PageOfFamiliesNamesEachOfTheRegistryInOrder) {
+  const std::string page = read_text_file(std::string(LORIKEET_SOURCE_DIR) + "/docs/families.md");
+  size_t at = 0;
+  for (const Architecture& a : architectures()) {
+    at = page.find(fmt::format("\n| {} | `{}` |", a.family, a.name), at);
+    ASSERT_NE(at, std::string::npos) << a.name << ": run tools/family_table";
+  }
+}
+
 TEST(Readme, TableOfFamiliesIsTheRegistry) {
   const std::string readme = read_text_file(std::string(LORIKEET_SOURCE_DIR) + "/README.md");
   std::string table = "| Models | Architecture | GGUF |\n| --- | --- | --- |\n";

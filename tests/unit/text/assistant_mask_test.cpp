@@ -131,11 +131,26 @@ TEST(AssistantMask, IsRefusedWhereNothingClosesTheTurn) {
               HasSubstr("would not learn to stop"));
 }
 
-TEST(AssistantMask, TakesAnEndOfTurnThatTheVocabularyLacksAsText) {
-  EXPECT_THAT(targets("{% for m in messages %}{{ m.role + ': ' + m.content + '###\\n' }}{% endfor %}"
+TEST(AssistantMask, RefusesAnEndOfTurnThatIsNoTokenOfItsOwn) {
+  const char* messages = R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])";
+  EXPECT_THAT(refusal("{% for m in messages %}{{ m.role + ': ' + m.content + '###\\n' }}{% endfor %}"
                       "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}",
-                      R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])"),
-              ElementsAre("a###"));
+                      messages),
+              HasSubstr("ends what the assistant says with \"a###\""));
+  EXPECT_THAT(refusal("{% for m in messages %}{{ m.role + ': ' }}{% generation %}{{ m.content + '###' }}"
+                      "{% endgeneration %}{{ '\\n' }}{% endfor %}",
+                      messages),
+              HasSubstr("never stop"));
+}
+
+TEST(AssistantMask, FindsTheTokenThatEndsATurn) {
+  const auto id_of = [](const char* source) {
+    return end_of_turn_id(tokenizer(), ChatTemplate(source, "t"));
+  };
+  EXPECT_EQ(
+      id_of("{% for m in messages %}<|im_start|>{{ m.role + '\n' + m.content }}<|im_end|>\n{% endfor %}"),
+      tokenizer().token_to_id("<|im_end|>"));
+  EXPECT_EQ(id_of("{% for m in messages %}{{ m.content }}{% endfor %}"), std::nullopt);
 }
 
 TEST(AssistantMask, PassesOnTheTemplatesOwnRefusal) {
