@@ -1,8 +1,8 @@
 #pragma once
-// A single row of activations times quantized rows: what one stream of generated tokens consists of. Codes become
-// bf16 by one look-up of 16-bit words, two at a time where they lie, and are multiplied unscaled; the activations
-// are brought into the codes' order instead, once a product. A third of the instructions of `few`, so the memory is
-// the limit.
+// A single row of activations times quantized rows: what one stream of generated tokens consists of. Codes
+// become bf16 by one look-up of 16-bit words, two at a time where they lie, and are multiplied unscaled; the
+// activations are brought into the codes' order instead, once a product. A third of the instructions of
+// `few`, so the memory is the limit.
 #include <array>
 #include <bit>
 
@@ -37,7 +37,8 @@ constexpr Words order_of(const F& first_and_distance) {
 struct UnitElements {
   int first, distance;
 };
-/// Words of two bytes: elements 4 c and 4 c + 2 in the low bytes of word pair c, 4 c + 1 and 4 c + 3 in the high.
+/// Words of two bytes: elements 4 c and 4 c + 2 in the low bytes of word pair c, 4 c + 1 and 4 c + 3 in the
+/// high.
 constexpr UnitElements by_bytes(int u) { return {4 * (u / 2) + u % 2, 2}; }
 
 LORIKEET_INLINE __m512i load_words(const Words& words) { return _mm512_loadu_si512(words.data()); }
@@ -49,8 +50,8 @@ LORIKEET_INLINE __m512i from_bit(__m512i codes) {
   return kShift == 0 ? codes : _mm512_srli_epi32(codes, kShift);
 }
 
-// A format gives kOrder and sum(): of one of its parts, scales applied, from the transposed codes of a tile, the
-// ordered activations of the part and the sums of their 32 columns.
+// A format gives kOrder and sum(): of one of its parts, scales applied, from the transposed codes of a tile,
+// the ordered activations of the part and the sums of their 32 columns.
 template <class Format>
 struct Lone {};
 
@@ -79,12 +80,13 @@ struct Lone<Bnb4Codes> {
 template <class Format, int kCodesAt, bool kMinimum>
 struct Lone<NibbleCodes<Format, kCodesAt, kMinimum, 0>> {
   using Codes4 = NibbleCodes<Format, kCodesAt, kMinimum, 0>;
-  static constexpr Words kOrder =
-      order_of([](int u) { return UnitElements{4 * (u / 4) + u % 2 + 16 * (u / 2 % 2), 2}; });
+  static constexpr Words kOrder = order_of([](int u) {
+    return UnitElements{4 * (u / 4) + u % 2 + 16 * (u / 2 % 2), 2};
+  });
   static constexpr Words kWords = words_of([](int q) { return q - Codes4::kBias; });
   explicit Lone(const Codes&) {}
-  LORIKEET_INLINE __m512 sum(const __m512i* tile, const typename Codes4::Rows& rows, int part, const char* pairs,
-                             const float* sums) const {
+  LORIKEET_INLINE __m512 sum(const __m512i* tile, const typename Codes4::Rows& rows, int part,
+                             const char* pairs, const float* sums) const {
     const __m512i words = load_words(kWords);
     __m512 low = _mm512_setzero_ps(), high = low;
     LORIKEET_UNROLL
@@ -155,8 +157,8 @@ struct Lone<Q4_KCodes> {
 };
 
 template <class Format>
-void lone_codes(const Codes& w, const int32_t* weights, int n, int64_t k, const OrderedRow& row, float* c, bool add,
-                int64_t ahead) {
+void lone_codes(const Codes& w, const int32_t* weights, int n, int64_t k, const OrderedRow& row, float* c,
+                bool add, int64_t ahead) {
   const Lone<Format> format(w);
   __m512 sum = add ? _mm512_loadu_ps(c) : _mm512_setzero_ps();
   for_each_tile<Format>(
@@ -165,8 +167,8 @@ void lone_codes(const Codes& w, const int32_t* weights, int n, int64_t k, const 
           __attribute__((always_inline)) {
             for (int part = 0; part < columns / Format::kPart; ++part) {
               const int64_t at = done + part * Format::kPart;
-              sum = _mm512_add_ps(
-                  sum, format.sum(tile, scales, part, row.pairs + 2 * at, row.sums + at / OrderedRow::kOrdered));
+              sum = _mm512_add_ps(sum, format.sum(tile, scales, part, row.pairs + 2 * at,
+                                                  row.sums + at / OrderedRow::kOrdered));
             }
           });
   _mm512_storeu_ps(c, sum);
