@@ -6,9 +6,10 @@
 M (a folder or a .gguf file) is written as GGUF of --dtype, which both programs then load; with --adapter the adapter is
 written for llama.cpp, which adds it to that file, while Lorikeet adds the PEFT folder. llama.cpp rounds activations to 8
 bits before it multiplies quantized weights, so only the dense types say whether the two compute the same: --original also
-compares a quantized M as it is, for information. Of its own accord llama.cpp takes gelu from a table in float16 (an NMSE
-of 1e-8 to 1e-7) and ignores the sliding windows of Phi-3 and StarCoder 2. Texts are tokenized by both where M has a
-tokenizer.
+compares a quantized M as it is, for information. Of its own accord llama.cpp takes gelu from a table in float16 of its
+approximation by tanh, also where a model has the exact one (both an NMSE of 1e-8 to 1e-7), ignores the sliding windows of
+Phi-3 and StarCoder 2, and takes the long factors of longrope where its context (here 256 tokens or more) is longer than
+the original one, whatever the length of the text. Texts are tokenized by both where M has a tokenizer.
 
 Needs: pip install llama-cpp-python==0.3.36 safetensors==0.8.0 numpy==2.4.6
 Exits with 1 where token ids differ or the logits' squared error over their squared size exceeds --tolerance.

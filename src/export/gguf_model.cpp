@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "export/gguf_tokenizer.h"
+#include "model/arch/families.h"
 #include "model/gguf_family.h"
 #include "model/spec_difference.h"
 #include "quant/format.h"
@@ -11,6 +12,8 @@
 namespace lorikeet {
 
 namespace {
+
+constexpr const char* kInstead = "write a Hugging Face folder (--format safetensors)";
 
 /// ggml's number for the type of most tensors (enum llama_ftype).
 uint32_t file_type(WeightType type) {
@@ -24,7 +27,28 @@ uint32_t file_type(WeightType type) {
 const GgufFamily& family_of(const ModelFiles& files) {
   if (const GgufFamily* family = gguf_family_of(files.spec().architecture)) return *family;
   throw Error(ErrorKind::unsupported, fmt::format("{} has no GGUF form here", files.spec().architecture),
-              files.path(), "write a Hugging Face folder (--format safetensors)");
+              files.path(), kInstead);
+}
+
+/// The scalings that are said by numbers, and the numbers beside the tensors of longrope.
+void add_rope_scaling(const RopeSpec& r, const std::string& prefix, GgufWriter& file) {
+  const bool yarn = r.scaling == RopeScaling::yarn, longrope = r.scaling == RopeScaling::longrope;
+  const auto add = [&](const char* key, double value) {
+    file.add_float32(prefix + key, static_cast<float>(value));
+  };
+  if (yarn || r.scaling == RopeScaling::linear) {
+    file.add_string(prefix + "type", yarn ? "yarn" : "linear");
+    add("factor", r.factor);
+  }
+  if (!yarn && !longrope) return;
+  file.add_uint32(prefix + "original_context_length",
+                  static_cast<uint32_t>(r.original_max_position_embeddings));
+  if (yarn) {
+    add("yarn_beta_fast", r.beta_fast);
+    add("yarn_beta_slow", r.beta_slow);
+  }
+  const double implied = yarn ? yarn_attention_factor(r.factor) : 1;
+  if (r.attention_factor != implied) add("attn_factor", r.attention_factor / implied);
 }
 
 void add_fields(const ModelSpec& spec, const GgufFamily& family, GgufWriter& file) {
@@ -35,14 +59,12 @@ void add_fields(const ModelSpec& spec, const GgufFamily& family, GgufWriter& fil
       const std::string key = fmt::format("{}.{}", family.gguf, field.key);
       if (field.kind == GgufField::Kind::integer)
         file.add_uint32(key, static_cast<uint32_t>(*value));
+      else if (field.kind == GgufField::Kind::choice)
+        file.add_bool(key, *value != 0);
       else
         file.add_float32(key, static_cast<float>(*value));
     }
-  if (spec.rope.scaling == RopeScaling::linear) {
-    file.add_string(fmt::format("{}.rope.scaling.type", family.gguf), "linear");
-    file.add_float32(fmt::format("{}.rope.scaling.factor", family.gguf),
-                     static_cast<float>(spec.rope.factor));
-  }
+  add_rope_scaling(spec.rope, std::string(family.gguf) + ".rope.scaling.", file);
 }
 
 /// Keys that are about the bytes of the file they stand in.
@@ -70,9 +92,7 @@ void add_metadata(GgufWriter& file, const ModelFiles& like, const GgufFamily& fa
 
 /// Place in Hugging Face's order of each stored row (or element of a vector); empty where it is the same.
 std::vector<int32_t> stored_order(RowOrder order, const ModelSpec& spec) {
-  if (order == RowOrder::as_is) return {};
-  const std::vector<int32_t> stored = gguf_rope_row_map(
-      order == RowOrder::rope_q ? spec.num_attention_heads : spec.num_key_value_heads, spec.head_dim);
+  const std::vector<int32_t> stored = stored_rows(order, spec);
   std::vector<int32_t> places(stored.size());
   for (size_t i = 0; i < stored.size(); ++i) places[static_cast<size_t>(stored[i])] = static_cast<int32_t>(i);
   return places;
@@ -123,8 +143,6 @@ void write_factors(GgufWriter& file, const std::string& path, const AdapterSum::
   });
 }
 
-constexpr const char* kInstead = "write a Hugging Face folder (--format safetensors)";
-
 /// What was declared must be read as the same model.
 void check_declared(const GgufWriter& file, const ModelFiles& like) {
   const auto differs = [&]() -> std::optional<std::string> {
@@ -158,6 +176,10 @@ uint64_t write_gguf_model(GgufWriter& file, const ModelFiles& like, WeightType t
                           ThreadPool& threads) {
   const GgufFamily& family = family_of(like);
   const ModelSpec& spec = like.spec();
+  if (const char* what = family.beyond ? family.beyond(spec) : nullptr)
+    throw Error(ErrorKind::unsupported,
+                fmt::format("a GGUF file of architecture {} has no place for {}", family.gguf, what),
+                like.config().where(), kInstead);
   const std::map<std::string, GgufPlace> places = gguf_places(spec, family);
   add_metadata(file, like, family, type);
   uint64_t bytes = 0;
@@ -171,10 +193,11 @@ uint64_t write_gguf_model(GgufWriter& file, const ModelFiles& like, WeightType t
     if (place->second.part == 0) file.add_tensor(place->second.name, *gguf_type(own), place->second.shape(t));
     bytes += static_cast<uint64_t>(weight_bytes(own.format, own.dtype, t.rows, t.cols));
   }
-  const bool divisors = spec.rope.scaling == RopeScaling::llama3;
-  if (divisors) file.add_tensor(kGgufRopeDivisors, GgufType::f32, {spec.rope.rotary_dim / 2});
+  const std::map<std::string, std::vector<float>> divisors = gguf_rope_tensors(spec.rope);
+  for (const auto& [name, values] : divisors)
+    file.add_tensor(name, GgufType::f32, {static_cast<int64_t>(values.size())});
   file.begin();
-  if (divisors) file.write(kGgufRopeDivisors, std::span<const float>(gguf_rope_divisors(spec.rope)));
+  for (const auto& [name, values] : divisors) file.write(name, std::span<const float>(values));
   check_declared(file, like);
   for (const SourceTensor& s : like.tensors()) {
     const ExpectedTensor& t = s.expected;

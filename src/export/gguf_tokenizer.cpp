@@ -183,7 +183,7 @@ GgufTokenizerSource gguf_tokenizer_of(const ModelFiles& folder) {
 
 void write_gguf_tokenizer(const GgufTokenizerSource& s, GgufWriter& file) {
   const std::string k = "tokenizer.ggml.";
-  if (s.file.empty()) return file.add_string(k + "model", "no_vocab");
+  if (s.file.empty()) return file.add_string(k + "model", kGgufNoTokenizer);
   file.add_string(k + "model", s.model);
   if (!s.pre.empty()) file.add_string(k + "pre", s.pre);
   file.add_strings(k + "tokens", s.tokens);

@@ -20,7 +20,7 @@ Json hf_tokenizer_config(const GgufTokenizerSource& source, int64_t max_position
 
 /// Writes both (a tokenizer.json that lies in the metadata as it is), and chat_template.jinja, into an
 /// existing folder, and checks that the written tokenizer gives the ids of the file's own on sample texts;
-/// Error(internal) if not.
+/// Error(internal) if not. Nothing for a file without a tokenizer.
 void write_hf_tokenizer(const std::string& folder, const ModelFiles& gguf);
 
 }  // namespace lorikeet

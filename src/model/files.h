@@ -14,6 +14,7 @@
 #include "io/mapped_file.h"
 #include "model/arch/hf_config.h"
 #include "model/model.h"
+#include "model/row_order.h"
 #include "quant/weight.h"
 #include "text/tokenizer.h"
 
@@ -21,9 +22,6 @@ namespace lorikeet {
 
 /// What a tensor is for, as far as loading cares.
 enum class TensorRole : uint8_t { embedding, head, linear, router, vector };
-
-/// Order in which a GGUF file stores the rows of a tensor.
-enum class RowOrder : uint8_t { as_is, rope_q, rope_k };
 
 /// A tensor that the architecture has.
 struct ExpectedTensor {

@@ -99,8 +99,9 @@ void open_gguf_model(const std::string& path, ModelFiles::State& state) {
       complaints.wrong_shape(t->name, t->shape, wanted);
   }
   complaints.raise(path, expected.size());
+  const std::map<std::string, std::vector<float>> rope = gguf_rope_tensors(state.spec.rope);
   for (const GgufTensor& t : f.tensors())
-    if (!used.contains(t.name) && t.name != kGgufRopeDivisors) state.unexpected.push_back(t.name);
+    if (!used.contains(t.name) && !rope.contains(t.name)) state.unexpected.push_back(t.name);
 }
 
 }  // namespace lorikeet

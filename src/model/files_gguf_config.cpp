@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
+#include "model/arch/families.h"
 #include "model/files_state.h"
 #include "model/gguf_family.h"
 
@@ -21,39 +23,45 @@ void read_fields(const GgufFile& f, const std::string& prefix, std::span<const G
       continue;
     if (field.kind == GgufField::Kind::integer)
       c[field.config] = f.integer(key);
+    else if (field.kind == GgufField::Kind::choice)
+      c[field.config] = f.boolean(key);
     else
       c[field.config] = decimal(f.number(key));
   }
+}
+
+std::vector<float> divisors(const GgufFile& f, const char* name, int64_t rotary_dim) {
+  const GgufTensor& t = f.at(name);
+  if (t.type != GgufType::f32 || t.count() != rotary_dim / 2)
+    throw Error(ErrorKind::format,
+                fmt::format("rope factors are {}, {} F32 numbers are needed", t.describe(), rotary_dim / 2),
+                f.path() + ", tensor " + name);
+  std::vector<float> all(static_cast<size_t>(rotary_dim / 2));
+  std::memcpy(all.data(), t.data, all.size() * sizeof(float));
+  return all;
 }
 
 Json linear_scaling(double factor) { return {{"rope_type", "linear"}, {"factor", decimal(factor)}}; }
 
 /// Llama 3.1's scaling is stored as one divisor per frequency. The four numbers behind it are found by trying
 /// the only forms in use (the largest divisor is the factor) and comparing every divisor.
-Json llama3_scaling(const GgufFile& f, const GgufTensor& factors, double theta, int64_t rotary_dim) {
+Json llama3_scaling(const GgufFile& f, double theta, int64_t rotary_dim) {
   const std::string where = f.path() + ", tensor " + kGgufRopeDivisors;
-  if (factors.type != GgufType::f32 || factors.count() != rotary_dim / 2)
-    throw Error(
-        ErrorKind::format,
-        fmt::format("rope factors are {}, {} F32 numbers are needed", factors.describe(), rotary_dim / 2),
-        where);
-  std::vector<float> divisors(static_cast<size_t>(rotary_dim / 2));
-  std::memcpy(divisors.data(), factors.data, divisors.size() * sizeof(float));
+  const std::vector<float> found = divisors(f, kGgufRopeDivisors, rotary_dim);
   RopeSpec scaled;
   scaled.theta = theta;
   scaled.rotary_dim = rotary_dim;
   scaled.scaling = RopeScaling::llama3;
-  scaled.factor = std::round(static_cast<double>(*std::max_element(divisors.begin(), divisors.end())));
+  scaled.factor = std::round(static_cast<double>(*std::max_element(found.begin(), found.end())));
   scaled.low_freq_factor = 1;
   scaled.high_freq_factor = 4;
   scaled.original_max_position_embeddings = 8192;
   const std::vector<float> expected = gguf_rope_divisors(scaled);
-  for (size_t i = 0; i < divisors.size(); ++i)
-    if (!(std::abs(expected[i] - divisors[i]) <=
-          1e-3f * divisors[i]))  // the writer computed in another order
+  for (size_t i = 0; i < found.size(); ++i)
+    if (!(std::abs(expected[i] - found[i]) <= 1e-3f * found[i]))  // the writer computed in another order
       throw Error(
           ErrorKind::unsupported,
-          fmt::format("rope factor {} is {}, Llama 3's scaling would give {}", i, divisors[i], expected[i]),
+          fmt::format("rope factor {} is {}, Llama 3's scaling would give {}", i, found[i], expected[i]),
           where, "only Llama 3.1's rope scaling (factors 1 and 4, original length 8192) is supported");
   return {{"rope_type", "llama3"},
           {"factor", scaled.factor},
@@ -62,18 +70,77 @@ Json llama3_scaling(const GgufFile& f, const GgufTensor& factors, double theta, 
           {"original_max_position_embeddings", 8192}};
 }
 
-Json rope_scaling(const GgufFile& f, const std::string& prefix, double theta, int64_t rotary_dim) {
-  const std::string k = prefix + "rope.scaling.";
+Json longrope_scaling(const GgufFile& f, const std::string& k, int64_t rotary_dim, Json& c) {
+  c["original_max_position_embeddings"] = f.integer(k + "original_context_length");
+  const auto decimals = [&](const char* name) {
+    Json all = Json::array();
+    for (const float x : divisors(f, name, rotary_dim)) all.push_back(decimal(static_cast<double>(x)));
+    return all;
+  };
+  return {{"rope_type", "longrope"},
+          {"short_factor", decimals(kGgufShortDivisors)},
+          {"long_factor", decimals(kGgufLongDivisors)},
+          {"attention_factor", decimal(f.number_or(k + "attn_factor", 1))}};
+}
+
+/// The shortest decimal of which the file would say `stored`: its quotient by `unit`, in 32 bits.
+double multiple(float stored, double unit) {
+  double found = 0;
+  for (int digits = 1; digits <= std::numeric_limits<double>::max_digits10; ++digits) {
+    found = std::strtod(fmt::format("{:.{}g}", static_cast<double>(stored) * unit, digits).c_str(), nullptr);
+    if (static_cast<float>(found / unit) == stored) break;
+  }
+  return found;
+}
+
+/// llama.cpp takes the factor of cosine and sine from the scale, times attn_factor; it ignores
+/// yarn_attn_factor. Source: llama.cpp, src/llama-context.cpp.
+Json yarn_scaling(const GgufFile& f, const std::string& k) {
+  for (const auto& [key, only] : {std::pair{"yarn_ext_factor", 1.0}, std::pair{"yarn_log_multiplier", 0.0}})
+    if (const double value = f.number_or(k + key, only); value != only)
+      throw Error(ErrorKind::unsupported,
+                  fmt::format("yarn with {} = {} is not supported, only {}", key, value, only),
+                  f.path() + ", key \"" + k + key + "\"");
+  const double factor = decimal(f.number(k + "factor")), implied = yarn_attention_factor(factor);
+  if (const double said = f.number_or(k + "yarn_attn_factor", implied);
+      static_cast<float>(said) != static_cast<float>(implied))
+    throw Error(ErrorKind::unsupported,
+                fmt::format("llama.cpp ignores the attention factor {} and takes {}", said, implied),
+                f.path() + ", key \"" + k + "yarn_attn_factor\"", "use the original Hugging Face checkpoint");
+  Json c = {{"rope_type", "yarn"}, {"factor", factor}};
+  if (const std::string key = k + "original_context_length"; f.has(key))
+    c["original_max_position_embeddings"] = f.integer(key);
+  for (const char* beta : {"beta_fast", "beta_slow"})
+    if (const std::string key = k + "yarn_" + beta; f.has(key)) c[beta] = decimal(f.number(key));
+  if (const std::string key = k + "attn_factor"; f.has(key))
+    c["attention_factor"] = multiple(static_cast<float>(f.number(key)), implied);
+  return c;
+}
+
+/// Null for none; longrope sets a field of `c` too.
+Json rope_scaling(const GgufFile& f, const GgufFamily& family, double theta, int64_t rotary_dim, Json& c) {
+  const std::string prefix = std::string(family.gguf) + ".", k = prefix + "rope.scaling.";
   const std::string type = f.has(k + "type") ? std::string(f.string(k + "type")) : "none";
-  if (type == "linear") return linear_scaling(f.number(k + "factor"));
-  if (type != "none")
-    throw Error(ErrorKind::unsupported, fmt::format("rope scaling \"{}\" is not supported", type),
-                f.path() + ", key \"" + k + "type\"", "supported: none, linear, and Llama 3's");
+  const bool longrope = f.find(kGgufLongDivisors) != nullptr;
+  if (longrope && family.longrope && (type == "none" || type == "longrope"))
+    return longrope_scaling(f, k, rotary_dim, c);
+  if (type == "linear" && !longrope) return linear_scaling(f.number(k + "factor"));
+  if (type == "yarn" && !longrope) return yarn_scaling(f, k);
+  if (type != "none" || longrope)
+    throw Error(ErrorKind::unsupported,
+                fmt::format("rope scaling \"{}\" is not supported", longrope ? "longrope" : type),
+                longrope ? f.path() + ", tensor " + kGgufLongDivisors : f.path() + ", key \"" + k + "type\"",
+                "supported: none, linear, yarn, Llama 3's, and longrope for Phi 3");
   if (f.has(prefix + "rope.scale_linear") && f.number(prefix + "rope.scale_linear") != 1)
     return linear_scaling(f.number(prefix + "rope.scale_linear"));
-  if (const GgufTensor* factors = f.find(kGgufRopeDivisors))
-    return llama3_scaling(f, *factors, theta, rotary_dim);
+  if (f.find(kGgufRopeDivisors)) return llama3_scaling(f, theta, rotary_dim);
   return nullptr;
+}
+
+/// How much of each head turns, so that the product with head_dim is rotary_dim again.
+double partial_factor(int64_t rotary_dim, int64_t head_dim) {
+  const double all = static_cast<double>(head_dim), part = static_cast<double>(rotary_dim) / all;
+  return part * all < static_cast<double>(rotary_dim) ? std::nextafter(part, 2.0) : part;
 }
 
 void add_token_ids(const GgufFile& f, Json& config) {
@@ -103,7 +170,7 @@ HfConfig gguf_config(const GgufFile& f) {
                 f.path());
   const int64_t head_dim = f.integer_or(p + "attention.key_length", hidden / heads);
   const int64_t rotary_dim = f.integer_or(p + "rope.dimension_count", head_dim);
-  if (rotary_dim != head_dim)
+  if (rotary_dim != head_dim && !family.partial_rope)
     throw Error(
         ErrorKind::unsupported,
         fmt::format("only {} of {} elements of each head turn, which is not supported", rotary_dim, head_dim),
@@ -127,7 +194,12 @@ HfConfig gguf_config(const GgufFile& f) {
   c["head_dim"] = head_dim;
   if (head_dim < 2 || head_dim > 65536 || head_dim % 2 != 0)
     throw Error(ErrorKind::format, fmt::format("heads of {} elements are impossible", head_dim), f.path());
-  if (const Json scaling = rope_scaling(f, p, theta, head_dim); !scaling.is_null())
+  if (rotary_dim < 2 || rotary_dim > head_dim || rotary_dim % 2 != 0)
+    throw Error(ErrorKind::format,
+                fmt::format("{} of {} elements of each head cannot turn in pairs", rotary_dim, head_dim),
+                f.path() + ", key \"" + p + "rope.dimension_count\"");
+  if (family.partial_rope) c["partial_rotary_factor"] = partial_factor(rotary_dim, head_dim);
+  if (const Json scaling = rope_scaling(f, family, theta, rotary_dim, c); !scaling.is_null())
     c["rope_scaling"] = scaling;
   c["hidden_act"] = "silu";
   c["attention_bias"] = f.find("blk.0.attn_q.bias") != nullptr;

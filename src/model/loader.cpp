@@ -86,8 +86,7 @@ void transpose(const Weight& from, TensorView out) {
 Weight stored_weight(const SourceTensor& t, const ModelSpec& spec, std::vector<int32_t>& map) {
   Weight w = t.stored;
   if (t.row_order == RowOrder::as_is) return w;
-  const int64_t heads = t.row_order == RowOrder::rope_q ? spec.num_attention_heads : spec.num_key_value_heads;
-  if (map.empty()) map = gguf_rope_row_map(heads, spec.head_dim);
+  if (map.empty()) map = stored_rows(t.row_order, spec);
   w.row_map = map.data();
   return w;
 }

@@ -43,7 +43,7 @@ std::vector<const char*> unnamed() { return {R"([\p{P}$+<=>^~|]+)", kGpt2, R"(\p
 std::vector<const char*> deepseek3() { return {R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+", kDeepSeekWords}; }
 
 constexpr Pre kPres[] = {
-    {"command-r", single_digits},
+    {"command-r", single_digits, true},
     {"dbrx", llama3, false, true, true},
     {"deepseek-r1-qwen", qwen2, true},
     {"deepseek-v3", deepseek3},
@@ -57,7 +57,7 @@ constexpr Pre kPres[] = {
     {"llama-v3", llama3, false, true, true},
     {"llama3", llama3, false, true, true},
     {"mpt", gpt2},
-    {"olmo", gpt2},
+    {"olmo", gpt2, true},
     {"phi-2", gpt2},
     {"qwen2", qwen2, true, false, false, true},
     {"qwen35", qwen35, true},

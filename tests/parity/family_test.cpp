@@ -39,8 +39,9 @@ TEST_P(Family, MergesItsAdapterAndKeepsTheLogits) {
 /// What llama.cpp's architecture of the same name has no key for.
 bool beyond_gguf(const ModelFiles& files) {
   const ModelSpec& s = files.spec();
-  const bool scaled = s.rope.scaling != RopeScaling::none && s.rope.scaling != RopeScaling::linear &&
-                      s.rope.scaling != RopeScaling::llama3;
+  const std::set<std::string> partly = {"phi", "phi3", "stablelm", "gpt_neox"};
+  const bool scaled = s.rope.scaling == RopeScaling::dynamic ||
+                      (s.rope.scaling == RopeScaling::longrope && s.model_type != "phi3");
   // Of Llama 3's scaling only Llama 3.1's numbers are read; Gemma's scale follows from head_dim there.
   const bool other_llama3 =
       s.rope.scaling == RopeScaling::llama3 && s.rope.original_max_position_embeddings != 8192;
@@ -50,10 +51,15 @@ bool beyond_gguf(const ModelFiles& files) {
   const bool dense_among_experts =
       s.num_local_experts > 0 && std::count(s.without_experts.begin(), s.without_experts.end(), true) > 0;
   const bool window = std::any_of(s.window.begin(), s.window.end(), [](int64_t w) { return w > 0; });
-  const bool partial = s.rope.rotary_dim > 0 && s.rope.rotary_dim < s.head_dim;
+  const bool partial =
+      s.rope.rotary_dim > 0 && s.rope.rotary_dim < s.head_dim && !partly.contains(s.model_type);
+  // Every fourth layer does not turn.
+  const bool other_interval = !s.without_rope.empty() && s.without_rope[1];
   return gguf_architecture(s.architecture).empty() || scaled || partial || other_llama3 || other_scale ||
          (window && (s.model_type == "mistral" || s.model_type == "qwen2" || s.model_type == "mixtral")) ||
-         dense_among_experts || (s.num_local_experts > 0 && !s.norm_topk_prob);
+         dense_among_experts || (s.num_local_experts > 0 && !s.norm_topk_prob) || other_interval ||
+         (s.model_type == "gpt_neox" && !s.qkv_bias) ||
+         (s.o_bias && (s.model_type == "falcon" || s.model_type == "qwen3"));
 }
 
 TEST_P(Family, IsWrittenAsGgufAndReadBackOrRefused) {

@@ -1,10 +1,12 @@
 """Tiny models of other families as llama.cpp stores them: tensor names from the gguf package's own table, q and k rows
-permuted only where llama.cpp's converter permutes them, Gemma's norm weights stored + 1, all experts of a layer in one
-tensor. Element types are dense but for some experts; the block formats are the business of gguf_model.py.
+permuted only where llama.cpp's converter permutes them, fused query_key_value rows sorted into queries, keys and values,
+Gemma's norm weights stored + 1, all experts of a layer in one tensor. Element types are dense but for some experts; the
+block formats are the business of gguf_model.py.
 
 The expected logits are those of the stored weights, in Hugging Face's order, run by transformers.
 """
 import json
+import math
 import os
 import shutil
 
@@ -15,7 +17,7 @@ import torch
 import transformers
 
 import hf_dump
-from model_fixtures.families import GPT2, QWEN3_MOE, SMALL
+from model_fixtures.families import FALCON, GPT2, QWEN3_MOE, ROPE, SMALL
 from model_fixtures.gguf_model import permute
 
 WIDE = {**SMALL, "hidden_size": 24}
@@ -40,11 +42,64 @@ GGUF_FAMILIES = {
     "gpt2_gguf": ("GPT2", "GPT2", GPT2),
     "mixtral_gguf": ("Mixtral", "LLAMA", {**WIDE, "hidden_size": 32, "intermediate_size": 64, "num_local_experts": 4,
                                           "num_experts_per_tok": 2}),
+    "smollm3_gguf": ("SmolLM3", "SMOLLM3", {**WIDE, "num_hidden_layers": 5, "pad_token_id": 0, "bos_token_id": 1,
+                                            "eos_token_id": 2}),
+    "stablelm_gguf": ("StableLm", "STABLELM", {**WIDE, "hidden_size": 32, "rope_parameters": {
+        **ROPE, "partial_rotary_factor": 0.25}}),
+    "cohere_gguf": ("Cohere", "COMMAND_R", {**WIDE, "logit_scale": 0.25}),
+    "phi_gguf": ("Phi", "PHI2", {**WIDE, "hidden_size": 32, "rope_parameters": {**ROPE, "partial_rotary_factor": 0.5}}),
+    "gpt_neox_gguf": ("GPTNeoX", "GPTNEOX", {
+        "vocab_size": 67, "hidden_size": 24, "intermediate_size": 27, "num_hidden_layers": 2, "num_attention_heads": 3,
+        "max_position_embeddings": 64, "rope_parameters": {**ROPE, "partial_rotary_factor": 0.25}}),
+    "falcon_gguf": ("Falcon", "FALCON", {**FALCON, "multi_query": True, "parallel_attn": True}),
+    "falcon_new_gguf": ("Falcon", "FALCON", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
+    "llama_yarn_gguf": ("Llama", "LLAMA", {**SMALL, "rope_parameters": {
+        **ROPE, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 2.0}}),
+    "phi3_longrope_gguf": ("Phi3", "PHI3", {**WIDE, "pad_token_id": 0, "original_max_position_embeddings": 7,
+                                            "rope_parameters": {**ROPE, "rope_type": "longrope",
+                                                                "short_factor": [1.0, 1.1, 1.3],
+                                                                "long_factor": [1.5, 2.0, 4.0]}}),
     "qwen3_moe_gguf": ("Qwen3Moe", "QWEN3MOE", {**SMALL, **QWEN3_MOE, "norm_topk_prob": True}),
 }
 QUANTIZED_EXPERTS = {"mixtral_gguf"}  # their rows are whole blocks of Q8_0
-PERMUTED = {"GRANITE", "LLAMA"}
+PERMUTED = {"GRANITE", "LLAMA", "SMOLLM3"}
+FUSED = {"FALCON", "GPTNEOX"}
 NORMS_PLUS_ONE = {"GEMMA", "GEMMA2", "GEMMA3"}
+
+
+def key_heads(config):
+    """Of Falcon 7B one, whatever its configuration says; of GPT-NeoX as many as queries."""
+    if isinstance(config, transformers.FalconConfig):
+        return config.num_kv_heads if config.new_decoder_architecture else 1
+    return getattr(config, "num_key_value_heads", config.num_attention_heads)
+
+
+def add_norm(writer, config):
+    for field in ("layer_norm_epsilon", "layer_norm_eps", "norm_epsilon"):
+        if hasattr(config, field):
+            writer.add_layer_norm_eps(getattr(config, field))
+    if hasattr(config, "rms_norm_eps"):
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+
+
+def add_rope(writer, config, head_dim):
+    rope = config.rope_parameters.get("full_attention", config.rope_parameters)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope.get("partial_rotary_factor", 1.0) != 1.0:
+        writer.add_rope_dimension_count(int(rope["partial_rotary_factor"] * head_dim))
+    if rope["rope_type"] in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
+        writer.add_rope_scaling_factor(rope["factor"])
+    if rope["rope_type"] == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+    if rope["rope_type"] == "longrope":
+        original = config.original_max_position_embeddings
+        scale = config.max_position_embeddings / original
+        writer.add_rope_scaling_orig_ctx_len(original)
+        writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(scale) / math.log(original)))
+        for kind in ("long", "short"):
+            writer.add_tensor(f"rope_factors_{kind}.weight", np.array(rope[kind + "_factor"], dtype=np.float32))
 
 
 def add_metadata(writer, config):
@@ -55,22 +110,15 @@ def add_metadata(writer, config):
     writer.add_head_count(config.num_attention_heads)
     if isinstance(config, transformers.GPT2Config):
         writer.add_feed_forward_length(config.n_inner)
-        writer.add_layer_norm_eps(config.layer_norm_epsilon)
+        add_norm(writer, config)
         return
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_feed_forward_length(getattr(config, "intermediate_size", None) or config.ffn_hidden_size)
+    writer.add_head_count_kv(key_heads(config))
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
-    if hasattr(config, "norm_epsilon"):
-        writer.add_layer_norm_eps(config.norm_epsilon)
-    else:
-        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    rope = config.rope_parameters.get("full_attention", config.rope_parameters)
-    writer.add_rope_freq_base(rope["rope_theta"])
-    if rope["rope_type"] == "linear":
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(rope["factor"])
+    add_norm(writer, config)
+    add_rope(writer, config, head_dim)
     for field, add in (("sliding_window", writer.add_sliding_window),
                        ("attn_logit_softcapping", writer.add_attn_logit_softcapping),
                        ("final_logit_softcapping", writer.add_final_logit_softcapping),
@@ -78,12 +126,22 @@ def add_metadata(writer, config):
                        ("residual_multiplier", writer.add_residual_scale),
                        ("attention_multiplier", writer.add_attention_scale),
                        ("logits_scaling", writer.add_logit_scale),
+                       ("logit_scale", writer.add_logit_scale),
+                       ("use_parallel_residual", writer.add_parallel_residual),
                        ("num_local_experts", writer.add_expert_count),
                        ("num_experts_per_tok", writer.add_expert_used_count),
                        ("moe_intermediate_size", writer.add_expert_feed_forward_length)):
         value = getattr(config, field, None)
         if value is not None:
             add(value)
+
+
+def sort_fused(values, heads, keys):
+    """Rows by key head (its queries, the key, the value) as all queries, all keys, all values."""
+    head_dim = values.shape[0] // (heads + 2 * keys)
+    groups = values.reshape(keys, heads // keys + 2, head_dim, *values.shape[1:])
+    parts = (groups[:, :-2], groups[:, -2:-1], groups[:, -1:])
+    return np.concatenate([part.reshape(-1, *values.shape[1:]) for part in parts])
 
 
 def quantize_experts(model):
@@ -144,6 +202,8 @@ def make_gguf_family(models, name):
             values = values + np.float32(1)
         if architecture in PERMUTED and ("q_proj" in hf_name or "k_proj" in hf_name):
             values = permute(values, config.num_attention_heads if "q_proj" in hf_name else config.num_key_value_heads)
+        if architecture in FUSED and "query_key_value" in hf_name:
+            values = sort_fused(values, config.num_attention_heads, key_heads(config))
         add_tensors(writer, names, hf_name, values, expert_type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

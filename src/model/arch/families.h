@@ -43,6 +43,9 @@ void read_rope(const HfConfig& c, ModelSpec& s, const RopeDefaults& defaults = {
 /// One rotary embedding from the fields of an object; `where` names it in errors.
 RopeSpec read_rope_fields(const HfConfig& c, const Json& fields, const std::string& where, const ModelSpec& s,
                           const RopeDefaults& defaults);
+/// What YaRN multiplies cosine and sine by where nothing else is said. Source:
+/// https://arxiv.org/abs/2309.00071
+double yarn_attention_factor(double factor, double mscale = 1);
 
 /// Sizes are validated after a family has read them. Until then arithmetic uses sane(size), which no valid
 /// size exceeds, and nothing is allocated by a number of layers but layers_of(s): 0 where validate() will

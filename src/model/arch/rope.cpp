@@ -72,10 +72,6 @@ class RopeFields {
   std::string where_;
 };
 
-double yarn_mscale(double scale, double mscale) {
-  return scale <= 1 ? 1 : 0.1 * mscale * std::log(scale) + 1;
-}
-
 void read_llama3(const RopeFields& f, RopeSpec& r) {
   r.low_freq_factor = f.number("low_freq_factor", 1);
   r.high_freq_factor = f.number("high_freq_factor", 4);
@@ -88,8 +84,9 @@ void read_yarn(const RopeFields& f, RopeSpec& r) {
   r.beta_slow = f.number("beta_slow", 1);
   r.truncate = f.flag("truncate", true);
   const double mscale = f.number("mscale", 0), all = f.number("mscale_all_dim", 0);
-  const double implied = mscale != 0 && all != 0 ? yarn_mscale(r.factor, mscale) / yarn_mscale(r.factor, all)
-                                                 : yarn_mscale(r.factor, 1);
+  const double implied = mscale != 0 && all != 0
+                             ? yarn_attention_factor(r.factor, mscale) / yarn_attention_factor(r.factor, all)
+                             : yarn_attention_factor(r.factor);
   r.attention_factor = f.number("attention_factor", implied);
 }
 
@@ -114,6 +111,10 @@ RopeScaling scaling_of(const RopeFields& f) {
 }
 
 }  // namespace
+
+double yarn_attention_factor(double factor, double mscale) {
+  return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
+}
 
 RopeSpec read_rope_fields(const HfConfig& c, const Json& fields, const std::string& where, const ModelSpec& s,
                           const RopeDefaults& defaults) {
@@ -142,6 +143,9 @@ RopeSpec read_rope_fields(const HfConfig& c, const Json& fields, const std::stri
   if (r.scaling == RopeScaling::llama3) read_llama3(f, r);
   if (r.scaling == RopeScaling::yarn) read_yarn(f, r);
   if (r.scaling == RopeScaling::longrope) read_longrope(f, r);
+  if (!(r.attention_factor > 0) || !std::isfinite(r.attention_factor))
+    throw Error(ErrorKind::format, fmt::format("attention factor {} is impossible", r.attention_factor),
+                where);
   return r;
 }
 

@@ -16,6 +16,7 @@
 namespace lorikeet::testing {
 namespace {
 
+const std::string kModels = std::string(LORIKEET_FIXTURES) + "/models/";
 const char *const kQ = "model.layers.1.self_attn.q_proj.weight", *const kStoredQ = "blk.1.attn_q.weight";
 
 class GgufModel : public TempFolder {
@@ -139,14 +140,73 @@ TEST_F(GgufModel, Llama3sRopeScalingIsWrittenAsDivisors) {
 
 TEST_F(GgufModel, WhatGgufCannotSayIsRefusedBeforeAnythingAppears) {
   Json config = blocked_config();
-  config["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
+  config["rope_scaling"] = {{"rope_type", "dynamic"}, {"factor", 4.0}};
   expect_error([&] { convert(folder(config), DType::f32); }, ErrorKind::unsupported,
                {"cannot say rope.scaling"});
   EXPECT_EQ(entries(), 1u);
-  const std::string falcon = std::string(LORIKEET_FIXTURES) + "/models/falcon";
-  expect_error([&] { convert(ModelFiles::open(falcon), DType::f32); }, ErrorKind::unsupported,
-               {"FalconForCausalLM has no GGUF form"});
+  const auto refuse = [&](const char* fixture, const char* part) {
+    SCOPED_TRACE(fixture);
+    expect_error([&] { convert(ModelFiles::open(kModels + fixture), DType::f32); }, ErrorKind::unsupported,
+                 {part});
+  };
+  refuse("opt", "OPTForCausalLM has no GGUF form");
+  refuse("falcon_serial", "biases");
+  refuse("gpt_neox_serial", "attention without biases");
+  refuse("qwen3_bias", "biases outside of query, key and value");
+  refuse("smollm3", "cannot say without_rope");
 }
+
+TEST_F(GgufModel, YarnIsWrittenWithTheFactorBesideTheImpliedOne) {
+  Json config = blocked_config();
+  config["rope_scaling"] = {{"rope_type", "yarn"},
+                            {"factor", 4.0},
+                            {"original_max_position_embeddings", 16},
+                            {"beta_fast", 3.0},
+                            {"beta_slow", 0.7}};
+  for (const double attention_factor : {0.0, 1.0, 1.1, 0.707}) {
+    SCOPED_TRACE(attention_factor);
+    if (attention_factor > 0) config["rope_scaling"]["attention_factor"] = attention_factor;
+    const ModelFiles files = folder(config);
+    convert(files, DType::f32);
+    const ModelFiles written = ModelFiles::open(path("out.gguf"));
+    EXPECT_EQ(difference(files.spec(), written.spec()).value_or(""), "");
+    EXPECT_EQ(GgufFile::open(path("out.gguf")).has("llama.rope.scaling.attn_factor"), attention_factor > 0);
+  }
+}
+
+/// A file of the gguf package, as a folder and back: every number and every tensor it was made of.
+class GgufPackage : public GgufModel, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(GgufPackage, FilesAreWrittenAsTheyWere) {
+  const std::string original = kModels + GetParam() + "/model.gguf";
+  MergeRequest r = request(ModelFiles::open(original), MergeFormat::safetensors, "hf");
+  r.dtype = DType::bf16;
+  merge(ModelFiles::open(original), r, threads_);
+  convert(ModelFiles::open(path("hf")), DType::bf16);
+  const GgufFile before = GgufFile::open(original), after = GgufFile::open(path("out.gguf"));
+  for (const std::string_view key : before.keys()) {
+    ASSERT_TRUE(after.has(key)) << key;
+    EXPECT_EQ(after.type_of(key), before.type_of(key)) << key;
+    if (before.type_of(key) == "boolean") {
+      EXPECT_EQ(after.boolean(key), before.boolean(key)) << key;
+    } else if (before.type_of(key) != "string") {
+      EXPECT_EQ(after.number(key), before.number(key)) << key;
+    }
+  }
+  EXPECT_EQ(after.tensors().size(), before.tensors().size());
+  for (const GgufTensor& t : before.tensors()) {
+    const GgufTensor& written = after.at(t.name);
+    EXPECT_EQ(written.describe(), t.describe()) << t.name;
+    ASSERT_EQ(written.bytes, t.bytes) << t.name;
+    EXPECT_EQ(std::memcmp(written.data, t.data, t.bytes), 0) << t.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, GgufPackage,
+                         ::testing::Values("cohere_gguf", "falcon_gguf", "falcon_new_gguf", "gpt_neox_gguf",
+                                           "granite_gguf", "phi_gguf", "phi3_longrope_gguf", "smollm3_gguf",
+                                           "stablelm_gguf"),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST_F(GgufModel, BlockTypesNeedTheFormat) {
   const ModelFiles files = folder();
@@ -241,9 +301,10 @@ TEST_F(GgufModel, AnAdapterAloneIsALoraFileOfLlamaCpp) {
 }
 
 TEST(GgufFamilies, NameEveryTensorOfTheirArchitecture) {
-  for (const char* name : {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "olmo2",
-                           "granite", "phi3", "starcoder2", "gpt2"}) {
-    const ModelFiles files = ModelFiles::open(std::string(LORIKEET_FIXTURES) + "/models/" + name);
+  for (const char* name :
+       {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "olmo2", "granite", "phi3",
+        "starcoder2", "gpt2", "cohere", "falcon", "falcon_new", "gpt_neox", "phi", "smollm3", "stablelm"}) {
+    const ModelFiles files = ModelFiles::open(kModels + name);
     const GgufFamily* family = gguf_family_of(files.spec().architecture);
     ASSERT_NE(family, nullptr) << name;
     const auto places = gguf_places(files.spec(), *family);

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "model/rope_table.h"
 #include "unit/io/temp_folder.h"
 #include "unit/model/model_on_disk.h"
@@ -165,10 +167,10 @@ TEST_F(GgufExperts, OfOtherArchitecturesAreRefused) {
 }
 
 TEST_F(ModelFilesTest, UnsupportedGgufRopeScalingIsRefusedByKey) {
-  write_gguf(path("yarn.gguf"), {}, false,
-             [](GgufWriter& w) { w.add_string("llama.rope.scaling.type", "yarn"); });
-  expect_error([&] { ModelFiles::open(path("yarn.gguf")); }, ErrorKind::unsupported,
-               {"yarn", "llama.rope.scaling.type"});
+  write_gguf(path("other.gguf"), {}, false,
+             [](GgufWriter& w) { w.add_string("llama.rope.scaling.type", "spiral"); });
+  expect_error([&] { ModelFiles::open(path("other.gguf")); }, ErrorKind::unsupported,
+               {"spiral", "llama.rope.scaling.type"});
   write_gguf(path("linear.gguf"), {}, false, [](GgufWriter& w) {
     w.add_string("llama.rope.scaling.type", "linear");
     w.add_float32("llama.rope.scaling.factor", 4);
@@ -176,6 +178,58 @@ TEST_F(ModelFilesTest, UnsupportedGgufRopeScalingIsRefusedByKey) {
   const ModelFiles linear = ModelFiles::open(path("linear.gguf"));
   EXPECT_EQ(linear.spec().rope.scaling, RopeScaling::linear);
   EXPECT_EQ(linear.spec().rope.factor, 4);
+}
+
+TEST_F(ModelFilesTest, YarnOfAGgufFileIsWhatLlamaCppComputes) {
+  const auto open = [&](const char* key, float value) {
+    write_gguf(path("yarn.gguf"), {}, false, [&](GgufWriter& w) {
+      w.add_string("llama.rope.scaling.type", "yarn");
+      w.add_float32("llama.rope.scaling.factor", 4);
+      w.add_float32(std::string("llama.rope.scaling.") + key, value);
+    });
+    return ModelFiles::open(path("yarn.gguf"));
+  };
+  const double implied = 0.1 * std::log(4.0) + 1;
+  const RopeSpec rope = open("yarn_beta_fast", 7).spec().rope;
+  EXPECT_EQ(rope.scaling, RopeScaling::yarn);
+  EXPECT_EQ(rope.beta_fast, 7);
+  EXPECT_EQ(rope.attention_factor, implied);
+  EXPECT_EQ(rope.original_max_position_embeddings, 64);
+  EXPECT_EQ(open("attn_factor", static_cast<float>(1.5 / implied)).spec().rope.attention_factor, 1.5);
+  expect_error([&] { open("attn_factor", 0); }, ErrorKind::format, {"attention factor 0 is impossible"});
+  expect_error([&] { open("yarn_attn_factor", 1); }, ErrorKind::unsupported,
+               {"llama.cpp ignores the attention factor 1", "yarn_attn_factor"});
+  expect_error([&] { open("yarn_ext_factor", 0.5); }, ErrorKind::unsupported, {"yarn_ext_factor = 0.5"});
+  expect_error([&] { open("yarn_log_multiplier", 0.1f); }, ErrorKind::unsupported, {"yarn_log_multiplier"});
+}
+
+TEST_F(ModelFilesTest, APartOfEachHeadTurnsWhereTheArchitectureHasThat) {
+  const auto with_rotary = [&](const std::string& family, const std::string& key, uint32_t count) {
+    const std::string file = family + ".gguf";
+    write(file, with_number(read(std::string(LORIKEET_FIXTURES) + "/models/" + family + "_gguf/model.gguf"),
+                            key + ".rope.dimension_count", count));
+    return path(file);
+  };
+  EXPECT_EQ(ModelFiles::open(with_rotary("phi", "phi2", 6)).spec().rope.rotary_dim, 6);
+  for (const uint32_t impossible : {0u, 3u, 10u})
+    expect_error([&] { ModelFiles::open(with_rotary("phi", "phi2", impossible)); }, ErrorKind::format,
+                 {"cannot turn in pairs", "phi2.rope.dimension_count"});
+  expect_error([&] { ModelFiles::open(with_rotary("llama", "llama", 6)); }, ErrorKind::unsupported,
+               {"6 of 8", "llama.rope.dimension_count"});
+}
+
+TEST_F(ModelFilesTest, LongropeIsForPhi3) {
+  std::string file = read(std::string(LORIKEET_FIXTURES) + "/models/phi3_longrope_gguf/model.gguf");
+  const size_t at = file.find("rope_factors_short.weight");
+  file.replace(at, 25, "rope_factors_other.weight");
+  write("one.gguf", file);
+  expect_error([&] { ModelFiles::open(path("one.gguf")); }, ErrorKind::format, {"rope_factors_short.weight"});
+  OnDisk m;
+  m.rope_factors = {1, 2, 4};
+  m.rope_factors_name = "rope_factors_long.weight";
+  write_gguf(path("llama.gguf"), m);
+  expect_error([&] { ModelFiles::open(path("llama.gguf")); }, ErrorKind::unsupported,
+               {"longrope", "rope_factors_long.weight"});
 }
 
 TEST_F(ModelFilesTest, Llama3RopeScalingIsFoundFromItsDivisors) {

@@ -62,6 +62,7 @@ struct OnDisk {
   std::function<void(std::vector<ExpectedTensor>&)> change_list = {};  ///< leave out or reshape tensors
   std::function<void(const std::string&, std::vector<float>&)> change_values = {};
   std::vector<float> rope_factors = {};  ///< GGUF only: the divisors of Llama 3.1's rope scaling
+  std::string rope_factors_name = "rope_freqs.weight";
 };
 
 inline std::vector<int64_t> file_shape(const ExpectedTensor& t) {
@@ -136,9 +137,9 @@ inline void write_gguf(const std::string& path, const OnDisk& m = {}, bool q8 = 
   for (const ExpectedTensor& t : list)
     w.add_tensor(gguf_name(t.name), blocked(t) ? GgufType::q8_0 : plain, file_shape(t));
   if (!m.rope_factors.empty())
-    w.add_tensor("rope_freqs.weight", GgufType::f32, {static_cast<int64_t>(m.rope_factors.size())});
+    w.add_tensor(m.rope_factors_name, GgufType::f32, {static_cast<int64_t>(m.rope_factors.size())});
   w.begin();
-  if (!m.rope_factors.empty()) w.write("rope_freqs.weight", std::span<const float>(m.rope_factors));
+  if (!m.rope_factors.empty()) w.write(m.rope_factors_name, std::span<const float>(m.rope_factors));
   for (const ExpectedTensor& t : list) {
     std::vector<float> values = tensor_values(t);
     if (m.change_values) m.change_values(t.name, values);
