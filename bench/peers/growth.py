@@ -8,12 +8,13 @@ from common import model_folder, say
 from training import LorikeetSide, Work, take_sample, write_rows
 
 ROWS, LENGTH, STEPS = 4, 512, 3
+KEEP_ALL = ("--gradient-checkpointing", "false")
 
 
-def point(machine, binary, python, args, *, rows=ROWS, length=LENGTH, threads=None, options=(), steps=STEPS):
-    work = Work("", "smollm2", "qlora", rows, length, steps=steps)
+def point(machine, binary, python, args, *, rows=ROWS, length=LENGTH, threads=None, options=KEEP_ALL, steps=STEPS, rank=16):
+    work = Work("", "smollm2", "qlora", rows, length, steps=steps, rank=rank)
     model = model_folder("smollm2", python)
-    side = LorikeetSide(binary, model, threads or args.threads, options=("--gradient-checkpointing", "false", *options))
+    side = LorikeetSide(binary, model, threads or args.threads, options=options)
     with tempfile.TemporaryDirectory() as folder:
         data = os.path.join(folder, "rows.jsonl")
         write_rows(data, work, python, model)
@@ -38,30 +39,38 @@ def planned(binary, python, args, options):
 def kept_blocks(machine, binary, python, args):
     """Memory limits between the least and the most that a run can use."""
     least = planned(binary, python, args, ("--gradient-checkpointing", "true"))["peak_bytes"]
-    most = planned(binary, python, args, ("--gradient-checkpointing", "false"))["peak_bytes"]
-    points = []
+    most = planned(binary, python, args, KEEP_ALL)["peak_bytes"]
     for part in range(5):
         limit = least + (most - least) * part // 4
         options = ("--gradient-checkpointing", "auto", "--memory-limit", str(limit))
         kept = planned(binary, python, args, options)["kept_blocks"]
-        points.append({"x": kept, **point(machine, binary, python, args, options=options)})
+        yield {"x": kept, **point(machine, binary, python, args, options=options)}
+
+
+def along(values, make):
+    """Points of one number that changes; make(x) says how."""
+    def points(machine, binary, python, args):
+        for x in values:
+            say(f"  {x}")
+            yield {"x": x, **point(machine, binary, python, args, **make(x))}
     return points
 
 
+# name, label of x, points
+SERIES = (
+    ("Sequence length", "tokens of a row, at least 2,048 a step",
+     along((256, 512, 1024, 2048, 4096, 8192, 16384),
+           lambda n: {"rows": max(1, 2048 // n), "length": n, "steps": 3 if n <= 4096 else 2})),
+    ("Rank", "r of every linear layer", along((4, 16, 64, 256), lambda r: {"rank": r})),
+    ("Micro-batch", "rows of 512 tokens", along((1, 2, 4, 8, 16), lambda n: {"rows": n, "steps": 3 if n <= 4 else 2})),
+    ("Threads", "threads", along((1, 2), lambda n: {"threads": n})),
+    ("Kept blocks", "blocks whose activations are kept", kept_blocks),
+)
+
+
 def series(machine, binary, python, args):
-    """(title, label of x, points)"""
-    def along(name, label, values, make):
-        points = []
-        for x in values:
-            say(f"{name}: {x}")
-            points.append({"x": x, **point(machine, binary, python, args, **make(x))})
-        return {"name": name, "label": label, "points": points}
-
-    yield along("Sequence length", "tokens of a row, at least 2,048 a step", (256, 512, 1024, 2048, 4096, 8192, 16384),
-                lambda n: {"rows": max(1, 2048 // n), "length": n, "steps": 3 if n <= 4096 else 2})
-    yield along("Rank", "r of every linear layer", (4, 16, 64, 256), lambda r: {"options": ("--lora-r", str(r))})
-    yield along("Micro-batch", "rows of 512 tokens", (1, 2, 4, 8, 16), lambda n: {"rows": n, "steps": 3 if n <= 4 else 2})
-    yield along("Threads", "threads", range(1, args.threads + 1), lambda n: {"threads": n})
-    say("Kept blocks")
-    yield {"name": "Kept blocks", "label": "blocks whose activations are kept", "points": kept_blocks(machine, binary, python, args)}
-
+    for name, label, points in SERIES:
+        if args.series and name not in args.series:
+            continue
+        say(name)
+        yield {"name": name, "label": label, "points": list(points(machine, binary, python, args))}

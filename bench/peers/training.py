@@ -27,6 +27,7 @@ class Work:
     asked: bool = False      # only by --work
     data: str = ""           # JSON Lines of questions and answers; random tokens without
     steps: int = 4
+    rank: int = 16           # of Lorikeet's side; the peers have 16
 
     def unit(self):
         return "rows" if self.data else "tokens"
@@ -120,7 +121,7 @@ class LorikeetSide(Side):
     def command(self, work, data, output):
         return [self.binary, "finetune", "--model", self.model, "--data", data, "--output", output,
                 "--method", work.method, "--per-device-train-batch-size", str(work.rows), "--max-steps", str(work.steps),
-                "--max-length", str(work.length), "--lora-r", "16", "--lora-alpha", "32", "--logging-steps", "1",
+                "--max-length", str(work.length), "--lora-r", str(work.rank), "--lora-alpha", "32", "--logging-steps", "1",
                 "--shuffle", "false", "--threads", str(self.threads), "--compute-dtype", "bfloat16",
                 "--report-to", "none", "--overwrite", "--quiet",
                 *(self.options or ("--gradient-checkpointing", "true" if work.recompute else "false"))]
