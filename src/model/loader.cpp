@@ -173,6 +173,11 @@ void WeightStore::check_unchanged() const {
                 files_.path(), "start again once nobody writes to them");
 }
 
+void WeightStore::read_ahead(const SourceTensor& t) const {
+  const auto& all = files_.tensors();
+  if (const SourceTensor* next = &t + 1; next < all.data() + all.size()) files_.prefetch(*next);
+}
+
 Weight WeightStore::in_place(const SourceTensor& t) {
   Weight w = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
   bytes_.mapped += static_cast<int64_t>(t.bytes());
@@ -191,12 +196,17 @@ TensorView WeightStore::writable(const std::string& name) const {
   return v;
 }
 
+void WeightStore::release(const std::string& name) const {
+  if (!options_.dry) files_.release(files_.at(name));
+}
+
 /// A dense matrix in Hugging Face order, in memory of its own.
 Weight WeightStore::copied(const SourceTensor& t) {
   const Weight from = stored_weight(t, files_.spec(), row_maps_[t.row_order]);
   const TensorView out(own(t.bytes(), t.expected.name).data(), {from.rows, from.cols}, from.dtype);
   bytes_.owned += static_cast<int64_t>(t.bytes());
   if (!options_.dry) {
+    read_ahead(t);
     if (from.transposed)
       transpose(from, out);
     else if (t.row_order == RowOrder::as_is)
@@ -216,6 +226,7 @@ Weight WeightStore::dequantized(const SourceTensor& t, DType type) {
   const TensorView out(own(bytes, t.expected.name).data(), shape, type);
   bytes_.owned += static_cast<int64_t>(bytes);
   if (!options_.dry) {
+    read_ahead(t);
     const int64_t step = std::max<int64_t>(1, kItemElements / shape.cols);
     threads_->for_each((shape.rows + step - 1) / step, [&](int64_t item, int) {
       convert_rows(t, from, item * step, std::min(shape.rows, (item + 1) * step), out);
@@ -231,6 +242,7 @@ Weight WeightStore::quantized(const SourceTensor& t) {
   const Buffer& memory = own(total, t.expected.name);
   bytes_.owned += static_cast<int64_t>(total);
   if (options_.dry) return bnb4_weight(from.rows, from.cols, options_.bnb, nullptr);
+  read_ahead(t);
   const DType round_to = files_.is_gguf() && options_.compute == DType::bf16 ? DType::bf16 : DType::f32;
   const Weight w = quantize_bnb4(from, options_.bnb, memory.data(), t.expected.name, round_to, *threads_);
   files_.release(t);

@@ -51,6 +51,7 @@ class WeightStore : public WeightSource {
 
   /// A matrix of LoadOptions::writable that was asked for before; internal error for another one.
   TensorView writable(const std::string& name) const override;
+  void release(const std::string& name) const override;
 
   WeightBytes bytes() const { return bytes_; }
   const LoadOptions& options() const { return options_; }
@@ -65,6 +66,8 @@ class WeightStore : public WeightSource {
   Weight quantized(const SourceTensor& t);
   const int32_t* row_map(const SourceTensor& t);
   void check_unchanged() const;
+  /// Asks for the tensor behind `t` in model order, so that the disk works while `t` is converted.
+  void read_ahead(const SourceTensor& t) const;
 
   const ModelFiles& files_;
   LoadOptions options_;

@@ -62,9 +62,10 @@ class Builder {
     const Weight from = w;
     const size_t p = store_.declare(name, ParameterKind::base, {w.rows, w.cols}, 1);
     store_.declare_tensor({name, p, 0, w.rows, 0, w.cols, {w.rows, w.cols}});
-    after_.push_back([this, p, from, &w, &dw] {
+    after_.push_back([this, name, p, from, &w, &dw] {
       const Parameter& q = store_.parameters()[p];
       if (!dry_ && from.data) fill(q.value, from);  // a source of sizes only has no values
+      source_.release(name);
       w = Weight::dense(q.compute);
       dw = q.grad;
     });

@@ -53,6 +53,9 @@ class WeightSource {
   /// The memory of a dense matrix that was asked for before, to change rows of it; without memory from a
   /// source that knows sizes only.
   virtual TensorView writable(const std::string& name) const;
+  /// The values of a matrix were copied and are not needed for now: what is mapped of it may leave the
+  /// memory.
+  virtual void release(const std::string& /*name*/) const {}
 };
 
 /// The adapter of one module.

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <set>
 #include <tuple>
 
 #include "engine/tiny_model.h"
@@ -238,6 +239,28 @@ TEST(Evaluation, LossEqualsTheTrainingLoss) {
   const MicroBatch batch = whole()[0].view();
   decoder.evaluate(batch, {TensorView(&loss, {1, 1}, DType::f64), &correct, nullptr});
   EXPECT_EQ(loss / static_cast<double>(batch.target_at.size()), step.loss.real());
+}
+
+class RecordingSource : public RandomSource {
+ public:
+  RecordingSource() : RandomSource(DType::f32, /*dry=*/false) {}
+  Weight matrix(const std::string& name, int64_t rows, int64_t cols) override {
+    asked.insert(name);
+    return RandomSource::matrix(name, rows, cols);
+  }
+  void release(const std::string& name) const override { released.insert(name); }
+  std::set<std::string> asked;
+  mutable std::set<std::string> released;
+};
+
+TEST(FullFineTuning, HandsBackEveryMatrixWhoseValuesItCopied) {
+  RecordingSource source;
+  TrainableStore store(DType::f32);
+  ModelOptions options;
+  options.positions = 16;
+  options.train_base = true;
+  build_model(tiny_spec(), source, options, store, /*with_gradients=*/true, /*dry=*/false);
+  EXPECT_EQ(source.released, source.asked);
 }
 
 TEST(FullArena, NamesTheTensorThatDoesNotFit) {
