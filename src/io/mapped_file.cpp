@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -92,8 +93,12 @@ void MappedFile::release(size_t offset, size_t size) const {
 void MappedFile::prefetch(size_t offset, size_t size) const {
   static const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   if (offset >= size_) return;
-  const size_t begin = offset / page * page, end = size >= size_ - offset ? size_ : offset + size;
-  madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_WILLNEED);
+  // The kernel reads no more at a time than the device's read-ahead, 128 KiB unless somebody raised it, and
+  // forgets the rest.
+  constexpr size_t kStep = size_t{128} << 10;
+  const size_t end = size >= size_ - offset ? size_ : offset + size;
+  for (size_t at = offset / page * page; at < end; at += kStep)
+    madvise(const_cast<std::byte*>(data_) + at, std::min(kStep, end - at), MADV_WILLNEED);
 }
 
 bool MappedFile::unchanged() const {
