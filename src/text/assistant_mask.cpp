@@ -40,6 +40,17 @@ bool is_assistant(const Json& message) {
          message["role"] == "assistant";
 }
 
+// The last word, or of a long one its last characters.
+std::string ending(std::string_view text) {
+  constexpr size_t kMost = 30;
+  const size_t space = text.find_last_of(" \t\r\n");
+  if (space != std::string_view::npos) text.remove_prefix(space + 1);
+  if (text.size() <= kMost) return std::string(text);
+  size_t begin = text.size() - kMost;
+  while (begin < text.size() && (static_cast<unsigned char>(text[begin]) & 0xc0) == 0x80) ++begin;
+  return "..." + std::string(text.substr(begin));
+}
+
 // One conversation on its way to ids and targets.
 class Conversation {
  public:
@@ -132,12 +143,11 @@ class Conversation {
       if (!last || tokenizer_.is_added(*last) || *last == tokenizer_.eos_id()) continue;
       const std::string_view text =
           trimmed(std::string_view(full_.text).substr(spans[i].begin, spans[i].end - spans[i].begin));
-      const size_t word = text.find_last_of(" \t\r\n");
       throw Error(
           ErrorKind::format,
           fmt::format("the chat template ends what the assistant says with \"{}\", and this tokenizer "
                       "has no token for that ending, so generation would never stop there",
-                      text.substr(word == std::string_view::npos ? 0 : word + 1)),
+                      ending(text)),
           {},
           "choose a chat_template that ends turns with a token of the model (alpaca uses its "
           "eos_token), or set assistant_only_loss: false");
