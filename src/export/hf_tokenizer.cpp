@@ -205,9 +205,7 @@ Json hf_tokenizer_config(const GgufTokenizerSource& s, int64_t max_positions) {
 }
 
 void write_hf_tokenizer(const std::string& folder, const ModelFiles& gguf) {
-  if (const GgufFile f = GgufFile::open(gguf.path());
-      !f.has("tokenizer.ggml.model") || f.string("tokenizer.ggml.model") == kGgufNoTokenizer)
-    return;
+  if (!gguf_has_tokenizer(GgufFile::open(gguf.path()))) return;
   const GgufTokenizerSource s = gguf.gguf_tokenizer();
   const auto in = [&](const char* name) { return (std::filesystem::path(folder) / name).string(); };
   write_file_atomic(in("tokenizer.json"),

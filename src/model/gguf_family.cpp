@@ -118,6 +118,11 @@ std::map<std::string, GgufPlace> gguf_places(const ModelSpec& spec, const GgufFa
   return table;
 }
 
+bool gguf_has_tokenizer(const GgufFile& file) {
+  constexpr const char* kKey = "tokenizer.ggml.model";
+  return file.has(kKey) && file.string(kKey) != kGgufNoTokenizer;
+}
+
 std::optional<WeightType> weight_type(GgufType type) {
   for (const TypeRow& row : kTypes)
     if (row.gguf == type) return row.type;

@@ -73,6 +73,7 @@ std::span<const GgufTokenizerKey<int32_t>> gguf_tokenizer_ids();
 std::span<const GgufTokenizerKey<bool>> gguf_tokenizer_flags();
 /// The tokenizer's model in a file without one.
 inline constexpr const char* kGgufNoTokenizer = "no_vocab";
+bool gguf_has_tokenizer(const GgufFile& file);
 
 /// Where a tensor lies in a file.
 struct GgufPlace {

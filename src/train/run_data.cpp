@@ -3,6 +3,7 @@
 #include <span>
 
 #include "core/error.h"
+#include "model/gguf_family.h"
 #include "text/sentencepiece.h"
 
 namespace lorikeet {
@@ -22,7 +23,9 @@ DatasetOptions dataset_options(const RunConfig& c, const ModelFiles& files) {
 }
 
 std::optional<Tokenizer> tokenizer_if_any(const ModelFiles& files) {
-  if (!files.is_gguf() && !has_tokenizer(files.path())) return std::nullopt;
+  const bool there =
+      files.is_gguf() ? gguf_has_tokenizer(GgufFile::open(files.path())) : has_tokenizer(files.path());
+  if (!there) return std::nullopt;
   return files.tokenizer();
 }
 
