@@ -197,7 +197,12 @@ TensorView WeightStore::writable(const std::string& name) const {
 }
 
 void WeightStore::release(const std::string& name) const {
-  if (!options_.dry) files_.release(files_.at(name));
+  if (options_.dry) return;
+  files_.release(files_.at(name));
+  if (!options_.trains_all) return;
+  const void* data = matrices_.at(name).data;
+  for (const Buffer& own : buffers_)
+    if (own.data() == data) own.release(0, own.size());
 }
 
 /// A dense matrix in Hugging Face order, in memory of its own.

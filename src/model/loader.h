@@ -19,6 +19,7 @@ struct LoadOptions {
   ThreadPool* threads = nullptr;   ///< may be null: one thread
   bool dry = false;                ///< sizes only: no weight is read
   std::set<std::string> writable;  ///< matrices that are copied, dense, so that they can be changed
+  bool trains_all = false;         ///< nothing reads a matrix any more once it is released
 };
 
 /// Resident bytes of the weights handed out so far.

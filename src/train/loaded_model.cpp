@@ -83,6 +83,7 @@ LoadOptions load_options(const ModelFiles& files, const LoadRequest& r, BaseForm
     throw Error(ErrorKind::usage, "base_format is keep, but the model's file holds dense weights",
                 files.path(), "use base_format: bnb_4bit to quantize while loading, or dense");
   LoadOptions options{format, r.bnb, resolve_compute_dtype(r.compute_dtype), &threads, dry, {}};
+  options.trains_all = r.train && r.method == Method::full;
   const std::optional<AdapterConfig> adapter = adapter_config(r);
   if (!adapter) return options;
   ModelOptions model;
