@@ -307,8 +307,10 @@ std::optional<int32_t> end_of_turn_id(const Tokenizer& tokenizer, const ChatTemp
     trial.messages.push_back(Json{{"role", role}, {"content", "a"}});
   try {
     const MaskedConversation c = tokenize_conversation(tokenizer, chat_template, trial);
-    for (size_t i = c.target.size(); i-- > 0;)
-      if (c.target[i]) return c.input_ids[i];
+    for (size_t i = c.target.size(); i-- > 0;) {  // white space may follow the ending
+      const int32_t id = c.input_ids[i];
+      if (c.target[i] && (tokenizer.is_added(id) || id == tokenizer.eos_id())) return id;
+    }
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::format) throw;
   }

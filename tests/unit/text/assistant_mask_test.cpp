@@ -151,6 +151,11 @@ TEST(AssistantMask, FindsTheTokenThatEndsATurn) {
       id_of("{% for m in messages %}<|im_start|>{{ m.role + '\n' + m.content }}<|im_end|>\n{% endfor %}"),
       tokenizer().token_to_id("<|im_end|>"));
   EXPECT_EQ(id_of("{% for m in messages %}{{ m.content }}{% endfor %}"), std::nullopt);
+  EXPECT_EQ(
+      id_of(
+          "{% for m in messages %}<|im_start|>{{ m.role }}\n{% generation %}{{ m.content + '<|im_end|>\n' }}"
+          "{% endgeneration %}{% endfor %}"),
+      tokenizer().token_to_id("<|im_end|>"));
 }
 
 TEST(AssistantMask, PassesOnTheTemplatesOwnRefusal) {
