@@ -24,8 +24,8 @@ class Buffer {
   std::byte* data() const { return data_; }  ///< null when dry or empty
   size_t size() const { return bytes_; }
   std::byte* at(size_t offset) const { return data_ ? data_ + offset : nullptr; }
-  /// Takes the pages of [offset, offset + size) out of this process. Only where a file holds the content (see
-  /// io/paged_buffer.h): it is mapped again when touched.
+  /// Takes the pages of [offset, offset + size) out of this process. Where a file holds the content (see
+  /// io/paged_buffer.h) it is mapped again when touched; elsewhere it is lost.
   void release(size_t offset, size_t size) const;
 
  private:
