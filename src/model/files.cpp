@@ -234,29 +234,40 @@ std::string ModelFiles::fingerprint() const {
                   s.intermediate_size, s.num_hidden_layers, s.num_attention_heads, s.num_key_value_heads,
                   s.head_dim, s.norm_eps, s.rope.theta, s.rope.factor);
   if (s.num_local_experts > 0) shape += fmt::format(" {} {}", s.num_experts_per_tok, s.norm_topk_prob);
-  std::string sample;
+  std::vector<std::span<const std::byte>> samples;
   for (const SourceTensor& t : state_->tensors) {
     shape += fmt::format("\n{} {} {} {}", t.expected.name, static_cast<int>(t.stored.format),
                          static_cast<int>(t.stored.dtype), t.bytes());
     for (const std::span<const std::byte> part : t.parts) {
       const size_t n = std::min(kSample, part.size());
       for (const size_t at : {size_t{0}, (part.size() - n) / 2, part.size() - n})
-        sample.append(reinterpret_cast<const char*>(part.data()) + at, n);
+        samples.push_back(part.subspan(at, n));
     }
   }
+  // Asked for at first, all at once: a page that is merely touched is read alone, with megabytes around it.
+  for (const std::span<const std::byte> bytes : samples) for_range(bytes, &MappedFile::prefetch);
+  std::string sample;
+  for (const std::span<const std::byte> bytes : samples)
+    sample.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   return fmt::format("{:016x}{:016x}", stable_hash(shape), stable_hash(sample));
 }
 
-void ModelFiles::for_each_range(const SourceTensor& t,
-                                void (MappedFile::*apply)(size_t offset, size_t bytes) const) const {
+void ModelFiles::for_range(std::span<const std::byte> part,
+                           void (MappedFile::*apply)(size_t offset, size_t bytes) const) const {
   for (const MappedFile* f : state_->mapped())
-    for (const std::span<const std::byte> part : t.parts)
-      if (part.data() >= f->data() && part.data() < f->data() + f->size())
-        (f->*apply)(static_cast<size_t>(part.data() - f->data()), part.size());
+    if (part.data() >= f->data() && part.data() < f->data() + f->size())
+      (f->*apply)(static_cast<size_t>(part.data() - f->data()), part.size());
 }
 
-void ModelFiles::release(const SourceTensor& t) const { for_each_range(t, &MappedFile::release); }
-void ModelFiles::prefetch(const SourceTensor& t) const { for_each_range(t, &MappedFile::prefetch); }
+void ModelFiles::release(const SourceTensor& t) const {
+  for (const std::span<const std::byte> part : t.parts) for_range(part, &MappedFile::release);
+}
+void ModelFiles::release() const {
+  for (const MappedFile* f : state_->mapped()) f->release(0, f->size());
+}
+void ModelFiles::prefetch(const SourceTensor& t) const {
+  for (const std::span<const std::byte> part : t.parts) for_range(part, &MappedFile::prefetch);
+}
 
 bool ModelFiles::unchanged() const {
   const auto files = state_->mapped();

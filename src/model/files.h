@@ -110,8 +110,9 @@ class ModelFiles {
   /// hexadecimal text.
   std::string fingerprint() const;
 
-  /// Hands the pages of a tensor back to the system (they stay readable), or asks for them.
+  /// Hands the pages of a tensor, or all pages, back to the system (they stay readable), or asks for them.
   void release(const SourceTensor& tensor) const;
+  void release() const;
   void prefetch(const SourceTensor& tensor) const;
   /// False if a weight file was changed since it was opened.
   bool unchanged() const;
@@ -121,8 +122,9 @@ class ModelFiles {
 
  private:
   explicit ModelFiles(std::unique_ptr<State> state);
-  void for_each_range(const SourceTensor& t,
-                      void (MappedFile::*apply)(size_t offset, size_t bytes) const) const;
+  /// Applies to the mapped file that `part` lies in.
+  void for_range(std::span<const std::byte> part,
+                 void (MappedFile::*apply)(size_t offset, size_t bytes) const) const;
   std::unique_ptr<State> state_;
 };
 

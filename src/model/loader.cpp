@@ -173,9 +173,11 @@ void WeightStore::check_unchanged() const {
                 files_.path(), "start again once nobody writes to them");
 }
 
-void WeightStore::read_ahead(const SourceTensor& t) const {
+void WeightStore::read_ahead(const SourceTensor& t) {
   const auto& all = files_.tensors();
-  if (const SourceTensor* next = &t + 1; next < all.data() + all.size()) files_.prefetch(*next);
+  const SourceTensor* next = &t + 1;
+  // Not from here: with a full queue of the device, asking takes as long as reading.
+  if (next < all.data() + all.size()) reader_.run([this, next] { files_.prefetch(*next); });
 }
 
 Weight WeightStore::in_place(const SourceTensor& t) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/background.h"
 #include "lorikeet/config.h"
 #include "model/files.h"
 #include "quant/bnb4_encode.h"
@@ -68,7 +69,7 @@ class WeightStore : public WeightSource {
   const int32_t* row_map(const SourceTensor& t);
   void check_unchanged() const;
   /// Asks for the tensor behind `t` in model order, so that the disk works while `t` is converted.
-  void read_ahead(const SourceTensor& t) const;
+  void read_ahead(const SourceTensor& t);
 
   const ModelFiles& files_;
   LoadOptions options_;
@@ -79,6 +80,7 @@ class WeightStore : public WeightSource {
   std::vector<Buffer> buffers_;
   std::map<RowOrder, std::vector<int32_t>> row_maps_;
   WeightBytes bytes_;
+  Background reader_;
 };
 
 /// The weight as it lies in the file, for reading (row maps in `map`, which must outlive it).

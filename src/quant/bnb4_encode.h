@@ -38,15 +38,20 @@ struct Bnb4Bytes {
 };
 Bnb4Bytes bnb4_bytes(int64_t elements, const Bnb4Options& options);
 
+/// Bytes of the widest vectors that this machine encodes with: 16, 32 (AVX2) or 64 (AVX-512).
+int widest_encoder();
+
 /// Quantizes the blocks [first_block, last_block) of the flattened matrix `source` (any format; its row map
 /// is followed). The ranges of several threads may not overlap; scratch is one block on the stack.
 ///
 /// codes   [ceil(elements / 2)] of the whole matrix; only the bytes of the range are written
 /// absmax  [blocks] f32 of the whole matrix, likewise
 /// round_to  source values are rounded to this type first (a GGUF base that stands for a bf16 checkpoint)
+/// vector_bytes  at most widest_encoder(); the result does not depend on it
 /// Throws Error(format) naming `name`, row and column of the first NaN or infinite element.
 void encode_bnb4(const Weight& source, const Bnb4Options& options, int64_t first_block, int64_t last_block,
-                 uint8_t* codes, float* absmax, std::string_view name, DType round_to = DType::f32);
+                 uint8_t* codes, float* absmax, std::string_view name, DType round_to = DType::f32,
+                 int vector_bytes = widest_encoder());
 
 /// The offset of double quantization: the mean of absmax, summed in f64 and rounded once. bitsandbytes sums
 /// in f32, so the two may differ by 4 units in the last place.

@@ -8,6 +8,8 @@ namespace {
 
 /// Elements that one work item quantizes: large enough to hide the hand-off, small enough to balance.
 constexpr int64_t kItemElements = int64_t{1} << 18;
+/// The same for the scales of double quantization: whole nested blocks.
+constexpr int64_t kItemAbsmax = int64_t{64} * kNestedBlock;
 
 size_t aligned(int64_t bytes) { return (static_cast<size_t>(bytes) + 63) / 64 * 64; }
 
@@ -59,9 +61,14 @@ Weight quantize_bnb4(const Weight& source, const Bnb4Options& options, std::byte
                 round_to);
   });
   if (options.double_quant) {
-    w.nested_offset = nested_offset_of(plain);
-    encode_absmax(plain, w.nested_offset, reinterpret_cast<uint8_t*>(memory + l.absmax_codes_at),
-                  reinterpret_cast<float*>(memory + l.nested_absmax_at));
+    const float offset = w.nested_offset = nested_offset_of(plain);
+    auto* absmax_codes = reinterpret_cast<uint8_t*>(memory + l.absmax_codes_at);
+    auto* nested_absmax = reinterpret_cast<float*>(memory + l.nested_absmax_at);
+    threads.for_each((blocks + kItemAbsmax - 1) / kItemAbsmax, [&](int64_t item, int) {
+      const int64_t first = item * kItemAbsmax, n = std::min(kItemAbsmax, blocks - first);
+      encode_absmax(std::span(plain).subspan(static_cast<size_t>(first), static_cast<size_t>(n)), offset,
+                    absmax_codes + first, nested_absmax + first / kNestedBlock);
+    });
   }
   return w;
 }

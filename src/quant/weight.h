@@ -56,7 +56,7 @@ struct Weight {
   Grouped grouped;  ///< gptq and awq
 
   const int32_t* row_map =
-      nullptr;  ///< stored row of row i, or null for the identity (GGUF's permuted q and k)
+      nullptr;  ///< stored row of row i, or null for the identity (as a GGUF file orders rows)
 
   /// Dense elements lie column by column, as in a file (GPT-2). Only decoding takes it: what a kernel gets is
   /// stored by rows.

@@ -109,7 +109,11 @@ LoadedModel::LoadedModel(const ModelFiles& files, const LoadRequest& request, bo
       trainable_(std::make_unique<TrainableStore>(resolve_compute_dtype(request.compute_dtype))),
       adapter_(adapter_config(request)),
       model_(build(adapter_, request.adapter, *trainable_, dry)),
-      optimizer_(request.optimizer ? make_optimizer(*trainable_, *request.optimizer, dry) : nullptr) {}
+      optimizer_(request.optimizer ? make_optimizer(*trainable_, *request.optimizer, dry) : nullptr) {
+  // What was read but is not used in place: the kernel maps pages around each that is touched, metadata and
+  // the ends of released tensors among them. No plan counts those.
+  if (!dry) files.release();
+}
 
 Model LoadedModel::build(const std::optional<AdapterConfig>& adapter,
                          const std::optional<std::string>& folder, TrainableStore& trainable, bool dry) {

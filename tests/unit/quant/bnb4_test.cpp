@@ -47,10 +47,11 @@ struct Encoded {
   std::vector<float> absmax;
 };
 
-Encoded encode(const Weight& w, const Bnb4Options& options, DType round_to = DType::f32) {
+Encoded encode(const Weight& w, const Bnb4Options& options, DType round_to = DType::f32,
+               int vector_bytes = widest_encoder()) {
   const int64_t n = w.rows * w.cols, blocks = bnb4_blocks(n, options.blocksize);
   Encoded e{std::vector<uint8_t>((n + 1) / 2), std::vector<float>(blocks)};
-  encode_bnb4(w, options, 0, blocks, e.codes.data(), e.absmax.data(), "x", round_to);
+  encode_bnb4(w, options, 0, blocks, e.codes.data(), e.absmax.data(), "x", round_to, vector_bytes);
   return e;
 }
 
@@ -83,6 +84,17 @@ TEST(Bnb4Encoding, CodesAndScalesEqualBitsandbytesByteForByte) {
     EXPECT_EQ(e.codes, records.get<uint8_t>(c.key + "codes"));
     EXPECT_EQ(bits(e.absmax), bits(records.get<float>(c.key + "absmax")));
   }
+}
+
+TEST(Bnb4Encoding, EveryWidthOfVectorsGivesTheSameBytes) {
+  const Records records("bnb4.bin");
+  for (int bytes = 16; bytes <= widest_encoder(); bytes *= 2)
+    for (const Case& c : cases(records)) {
+      SCOPED_TRACE(fmt::format("{} bytes, {}", bytes, c.key));
+      const Encoded e = encode(c.source, c.options, DType::f32, bytes);
+      EXPECT_EQ(e.codes, records.get<uint8_t>(c.key + "codes"));
+      EXPECT_EQ(bits(e.absmax), bits(records.get<float>(c.key + "absmax")));
+    }
 }
 
 TEST(Bnb4Encoding, RangesOfBlocksGiveTheBytesOfTheWhole) {
