@@ -52,6 +52,8 @@ RunConfig config_for_use(const RunConfig& given) {
     }
     c.recorded = trained.recorded;
   }
+  // A folder that is no adapter says so itself, instead of being asked for its model.
+  if (given.adapter && yaml.empty()) AdapterConfig::read(*given.adapter);
   if (c.model.empty())
     throw Error(ErrorKind::usage,
                 given.adapter ? "the adapter's folder has no run.yaml that names its base model"
