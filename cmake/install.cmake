@@ -18,6 +18,9 @@ target_compile_features(lorikeet_library INTERFACE cxx_std_20)
 target_include_directories(lorikeet_library INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 # By library name: a user of the package needs no third-party headers and no further find_package.
 target_link_libraries(lorikeet_library INTERFACE -lyaml-cpp -lsimdjson -lpcre2-8 -lutf8proc Threads::Threads)
+if(LORIKEET_CUDA)
+  target_link_libraries(lorikeet_library INTERFACE -L${CUDAToolkit_LIBRARY_DIR} -lcublasLt -lcudart)
+endif()
 
 install(TARGETS lorikeet_library EXPORT lorikeet ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         COMPONENT library)

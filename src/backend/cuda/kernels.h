@@ -1,0 +1,32 @@
+#pragma once
+// The CUDA backend.
+//
+// Goals: the ops of backend/args.h on device memory, in bf16 (f32 for checks), through kernels that start
+// their work on the default stream and return; the same bits in every run. Non-goals: a device memory
+// allocator (every pointer in the arguments, tables of a Weight included, already lies in device memory; only
+// the arguments themselves and spans of rows lie in host memory); a 4-bit product: a quantized matrix is
+// dequantized into workspace and multiplied by cuBLASLt.
+#include "backend/args.h"
+#include "backend/backend.h"
+
+namespace lorikeet {
+
+/// The kernels of an op, in every build; no Device leads dispatch here yet.
+template <class Args>
+std::span<const Kernel<Args>> cuda_kernels();
+
+}  // namespace lorikeet
+
+namespace lorikeet::cuda {
+
+/// The lists of the ops that have kernels here; no_cuda.cpp holds those of a build without CUDA.
+std::span<const Kernel<LinearArgs>> linear_kernels();
+std::span<const Kernel<LinearDxArgs>> linear_dx_kernels();
+
+/// A row that takes nothing, for `reason`.
+template <class Args>
+constexpr Kernel<Args> refusing(const char* (*reason)(const Args&)) {
+  return {"cuda", reason, nullptr, [](const Args&, const KernelContext&) {}};
+}
+
+}  // namespace lorikeet::cuda
