@@ -27,10 +27,10 @@ constexpr Words words_of(const F& value) {
 template <class F>
 constexpr Words order_of(const F& first_and_distance) {
   Words order{};
-  for (int u = 0; u < 16; ++u) {
-    const auto [first, distance] = first_and_distance(u);
-    order[static_cast<size_t>(2 * u)] = static_cast<uint16_t>(first);
-    order[static_cast<size_t>(2 * u + 1)] = static_cast<uint16_t>(first + distance);
+  for (size_t u = 0; u < 16; ++u) {
+    const auto [first, distance] = first_and_distance(static_cast<int>(u));
+    order[2 * u] = static_cast<uint16_t>(first);
+    order[2 * u + 1] = static_cast<uint16_t>(first + distance);
   }
   return order;
 }
