@@ -68,11 +68,13 @@ int64_t most_kept_blocks(const Model& model, Device device, ThreadPool& threads,
   return low;
 }
 
-uint64_t process_allowance(uint64_t vocab_size, uint64_t data_bytes, int threads) {
+uint64_t process_allowance(uint64_t vocab_size, uint64_t data_bytes, int threads, bool makes_tokenizer) {
   constexpr uint64_t kProgram = uint64_t{24} << 20;     // code, C++ runtime, file headers, heap slack
   constexpr uint64_t kPerToken = 400;                   // vocabulary entry: text, hash slot, merge
+  constexpr uint64_t kPerTokenMade = 400;               // the same as a tree of JSON and as its text
   constexpr uint64_t kPerThread = uint64_t{256} << 10;  // touched stack and allocator arena
-  return kProgram + kPerToken * vocab_size + data_bytes + kPerThread * static_cast<uint64_t>(threads);
+  const uint64_t per_token = kPerToken + (makes_tokenizer ? kPerTokenMade : 0);
+  return kProgram + per_token * vocab_size + data_bytes + kPerThread * static_cast<uint64_t>(threads);
 }
 
 }  // namespace lorikeet

@@ -27,6 +27,7 @@ int64_t most_kept_blocks(const Model& model, Device device, ThreadPool& threads,
                          uint64_t budget);
 
 /// Allowance for the program itself: code, stacks, tokenizer tables and `data_bytes` of tokenized rows.
-uint64_t process_allowance(uint64_t vocab_size, uint64_t data_bytes, int threads);
+/// makes_tokenizer: at the end tokenizer.json is made from a GGUF file's metadata.
+uint64_t process_allowance(uint64_t vocab_size, uint64_t data_bytes, int threads, bool makes_tokenizer);
 
 }  // namespace lorikeet

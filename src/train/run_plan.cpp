@@ -84,7 +84,8 @@ void RunSetup::plan() {
   m.optimizer_bytes = as_int(dry.optimizer_bytes());
   const int64_t data_bytes = data.train.bytes() + (data.eval ? data.eval->bytes() : 0);
   m.process_bytes = as_int(process_allowance(static_cast<uint64_t>(files.spec().vocab_size),
-                                             static_cast<uint64_t>(data_bytes), threads.size()));
+                                             static_cast<uint64_t>(data_bytes), threads.size(),
+                                             config.method == Method::full && files.is_gguf()));
   const uint64_t evaluation = largest_evaluation(dry, threads, eval_shapes);
   const size_t least_arena = std::max(static_cast<size_t>(evaluation), optimizer_workspace(dry));
   int64_t held = 0;
