@@ -17,28 +17,45 @@ constexpr int64_t kChunkRows = 48;      // rows between two uses of the f32 tile
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/// How a product of some number of rows is cut into work items.
+/// How a product of some number of rows is cut into work items: the first panels are each one item and so
+/// packed once, the rows of the last ones are split, so that all threads end together.
 struct Cut {
-  int64_t panel_units, panels, splits, split_rows;
+  int64_t rows, panel_units, panels, whole_panels, splits, split_rows;
   bool one_block, few = true;
   int64_t width = simd::kPanelColumns;
+  int threads;
 
-  Cut(const Product& p, int64_t units, int64_t rows, int threads) {
+  Cut(const Product& p, int64_t units, int64_t all_rows, int thread_count)
+      : rows(all_rows), threads(thread_count) {
     const int64_t most = rows <= kFewRows ? kPanelUnitsFewRows : kPanelUnits;
     one_block = units <= (rows <= kFewRows ? most : most + kPanelSlack);
     panel_units = one_block ? units : most;
     for (int i = 0; i < p.count; ++i) few = few && p.terms[i].b.has_few(rows);
     if (few && p.out.cols < kNarrowBelow) width = 16;
     panels = (p.out.cols + width - 1) / width;
-    splits = row_splits(rows, panels, threads);
-    split_rows = (rows + splits - 1) / splits;
+    // In several blocks an item keeps the sums of all its rows, which must stay small.
+    whole_panels = one_block ? (panels - 1) / threads * threads : 0;
+    split(row_splits(rows, panels - whole_panels, threads));
   }
-  int64_t tile_rows() const { return one_block ? std::min(split_rows, kChunkRows + 1) : split_rows; }
-  /// More splits of `rows` rows, until the tile of each has room.
-  void fit_tile(int64_t rows, int64_t room) {
+  int64_t items() const { return whole_panels + (panels - whole_panels) * splits; }
+  int64_t tile_rows() const {
+    return one_block ? std::min(whole_panels ? rows : split_rows, kChunkRows + 1) : split_rows;
+  }
+  /// More splits, until the tile of each has room.
+  void fit_tile(int64_t room) {
     if (tile_rows() <= room) return;
-    splits = (rows + room - 1) / room;
-    split_rows = (rows + splits - 1) / splits;
+    whole_panels = 0;
+    split((rows + room - 1) / room);
+  }
+  /// Columns from a panel to the one that this thread will probably take next.
+  int64_t ahead(int64_t panel) const {
+    return width * (panel < whole_panels ? threads : (threads + splits - 1) / splits);
+  }
+
+ private:
+  void split(int64_t n) {
+    splits = n;
+    split_rows = (rows + n - 1) / n;
   }
 };
 
@@ -53,28 +70,28 @@ int64_t units_of(const Product& p) {
 /// Where everything lies, derived from shapes alone.
 struct Layout : Cut {
   int unit;
-  int64_t ahead;  // columns from a panel to the one this thread will probably take next
   // Offsets of shared parts.
   size_t wide[Product::kMaxTerms] = {}, tails[Product::kMaxTerms] = {}, ordered[Product::kMaxTerms] = {},
          bias = 0;
   size_t threads_at = 0, panel_bytes, tile_bytes, thread_bytes;
 
-  Layout(const Product& p, int threads) : Cut(p, units_of(p), p.out.rows, threads), unit(p.ops->unit) {
+  Layout(const Product& p, int thread_count)
+      : Cut(p, units_of(p), p.out.rows, thread_count), unit(p.ops->unit) {
     // What the planned rows need, the fewer rows fit into.
-    const int64_t rows = std::max(p.out.rows, p.planned_rows), cols = p.out.cols;
-    const Cut planned(p, units_of(p), rows, threads);
-    fit_tile(p.out.rows, planned.tile_rows());
+    const int64_t most_rows = std::max(p.out.rows, p.planned_rows), cols = p.out.cols;
+    const Cut planned(p, units_of(p), most_rows, thread_count);
+    fit_tile(planned.tile_rows());
 
     size_t at = 0;
     for (int i = 0; i < p.count; ++i) {
       const Product::Term& t = p.terms[i];
       if (unit == 1 && t.a.dtype != DType::f32) {
         wide[i] = at;
-        at += aligned(static_cast<size_t>(rows * t.a.cols) * 4);
+        at += aligned(static_cast<size_t>(most_rows * t.a.cols) * 4);
       }
       if (t.a.cols % unit != 0) {
         tails[i] = at;
-        at += aligned(static_cast<size_t>(rows) * 4);
+        at += aligned(static_cast<size_t>(most_rows) * 4);
       }
       if (p.lone && t.b.has_lone()) {
         ordered[i] = at;
@@ -85,12 +102,11 @@ struct Layout : Cut {
     if (p.bias) at += aligned(static_cast<size_t>(cols) * 4);
     threads_at = at;
 
-    ahead = width * ((threads + splits - 1) / splits);
     panel_bytes = static_cast<size_t>(planned.panel_units) * 4 * simd::kPanelColumns;
     tile_bytes = static_cast<size_t>(planned.tile_rows()) * 4 * simd::kPanelColumns;
     thread_bytes = aligned(panel_bytes + tile_bytes + RightSide::kScratchBytes);
   }
-  size_t total(int threads) const { return threads_at + static_cast<size_t>(threads) * thread_bytes; }
+  size_t total() const { return threads_at + static_cast<size_t>(threads) * thread_bytes; }
 };
 
 struct Run {
@@ -107,7 +123,7 @@ struct Run {
     char* at = workspace + layout.ordered[term];
     return {at, reinterpret_cast<float*>(at + ordered_pair_bytes(p.terms[term]))};
   }
-  void item(int64_t panel, int64_t split, int thread) const;
+  void item(int64_t index, int thread) const;
   void finish(const float* c, int64_t row0, int64_t rows, int64_t col0, int cols) const;
 };
 
@@ -159,10 +175,16 @@ void Run::finish(const float* c, int64_t row0, int64_t rows, int64_t col0, int c
   p.table->vector.finish(c, rows, cols, f);
 }
 
-void Run::item(int64_t panel_index, int64_t split, int thread) const {
-  const int64_t row0 = split * layout.split_rows, rows = std::min(layout.split_rows, p.out.rows - row0);
+void Run::item(int64_t index, int thread) const {
+  // Items of one panel follow each other, so that threads which share a panel read the same weights from the
+  // cache.
+  const int64_t part = index - layout.whole_panels;
+  const bool whole = part < 0;
+  const int64_t panel_index = whole ? index : layout.whole_panels + part / layout.splits;
+  const int64_t row0 = whole ? 0 : part % layout.splits * layout.split_rows;
+  const int64_t rows = std::min(whole ? p.out.rows : layout.split_rows, p.out.rows - row0);
   if (rows <= 0) return;
-  const int64_t col0 = panel_index * layout.width;
+  const int64_t ahead = layout.ahead(panel_index), col0 = panel_index * layout.width;
   const int cols = static_cast<int>(std::min(layout.width, p.out.cols - col0));
   const int vectors = (cols + 15) / 16;
   char* panel = workspace + layout.threads_at + static_cast<size_t>(thread) * layout.thread_bytes;
@@ -176,10 +198,10 @@ void Run::item(int64_t panel_index, int64_t split, int thread) const {
       for (int v = 0; v < vectors; ++v) {
         const int n = std::min(16, cols - 16 * v);
         if (lone(i))
-          b.multiply_lone(col0 + 16 * v, n, ordered(i), c + 16 * v, i > 0, layout.ahead);
+          b.multiply_lone(col0 + 16 * v, n, ordered(i), c + 16 * v, i > 0, ahead);
         else
           b.multiply_few(col0 + 16 * v, n, a[i], a_stride[i], static_cast<int>(rows), c + 16 * v, i > 0,
-                         layout.ahead, scratch);
+                         ahead, scratch);
       }
     }
     finish(c, 0, rows, col0, cols);
@@ -197,7 +219,7 @@ void Run::item(int64_t panel_index, int64_t split, int thread) const {
       if (take == 0) break;
       char* b = panel + used * 64 * vectors;
       t.b.pack(col0, cols, k, take, vectors, b, scratch);
-      if (p.out.rows <= kPrefetchRows) t.b.prefetch(col0 + layout.ahead, layout.width, k, take);
+      if (p.out.rows <= kPrefetchRows) t.b.prefetch_panel(col0 + ahead, layout.width, k, take);
       const int64_t whole = take / layout.unit;
       if (whole)
         segments[count++] = {a[term] + k * (4 / layout.unit) + row0 * a_stride[term], a_stride[term], b,
@@ -244,18 +266,14 @@ int64_t row_splits(int64_t rows, int64_t panels, int threads) {
   return best;
 }
 
-size_t product_workspace_bytes(const Product& p, int threads) { return Layout(p, threads).total(threads); }
+size_t product_workspace_bytes(const Product& p, int threads) { return Layout(p, threads).total(); }
 
 void run_product(const Product& p, const KernelContext& context) {
   if (p.out.rows == 0 || p.out.cols == 0) return;
   const Layout layout(p, context.threads.size());
   Run run{p, layout, static_cast<char*>(context.workspace), {}, {}};
   run.prepare(context.threads);
-  // Items of one panel follow each other, so that threads which share a panel read the same weights from the
-  // cache.
-  context.threads.for_each(layout.panels * layout.splits, [&](int64_t item, int thread) {
-    run.item(item / layout.splits, item % layout.splits, thread);
-  });
+  context.threads.for_each(layout.items(), [&](int64_t item, int thread) { run.item(item, thread); });
 }
 
 }  // namespace lorikeet::cpu

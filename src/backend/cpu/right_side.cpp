@@ -188,11 +188,13 @@ void RightSide::multiply_few(int64_t first, int n, const char* a, int64_t a_stri
 
 void RightSide::pack_rows(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors,
                           char* panel, char* scratch) const {
-  constexpr int64_t kStep = 32;
+  // A panel is a narrow strip of every row: asked for as a whole it would leave the L2 no room for the panel.
+  constexpr int64_t kStep = 32, kAhead = 2 * kStep;
   const int64_t unit_row = 64 * vectors;
   for (int64_t k = 0; k < sums; k += kStep) {
     const int n = static_cast<int>(std::min(kStep, sums - k));
     char* out = panel + k / ops_->unit * unit_row;
+    prefetch(first, outputs, first_sum + k + kAhead, kStep);
     const char* rows[kStep];
     elements_of_rows(first_sum + k, n, first, outputs, simd::kPanelColumns, scratch, rows);
     ops_->pack_rows(rows, n, outputs, out, unit_row);
@@ -218,19 +220,26 @@ RightSide::Bytes RightSide::stored_bytes(int64_t row, int64_t col, int64_t n) co
           n * info.block_bytes / info.block_elements};
 }
 
+/// Asks the cache for outputs and sums. Rows lie far apart or are short, which hardware prefetchers miss.
 void RightSide::prefetch(int64_t first, int64_t outputs, int64_t first_sum, int64_t sums) const {
   const bool by_columns = axis_ == Axis::columns;
   const int64_t row0 = by_columns ? first : first_sum,
                 rows = std::min(by_columns ? outputs : sums, rows_ - row0);
   const int64_t col0 = by_columns ? first_sum : first,
                 cols = std::min(by_columns ? sums : outputs, cols_ - col0);
-  if (cols <= 0) return;
+  if (rows <= 0 || cols <= 0) return;
   const auto fetch = [](const char* begin, const char* end) {
     for (; begin < end; begin += 64) __builtin_prefetch(begin, 0, 2);
   };
   if (cols == cols_ && !row_map_) {  // whole rows lie end to end
     const Bytes last = stored_bytes(row0 + rows - 1, 0, cols);
     return fetch(stored_bytes(row0, 0, cols).first, last.first + last.size);
+  }
+  if (!row_map_ && !(weight_ && weight_->by_columns())) {  // at equal distances
+    const Bytes b = stored_bytes(row0, col0, cols);
+    const int64_t stride = stored_bytes(row0 + 1, col0, cols).first - b.first;
+    for (int64_t r = 0; r < rows; ++r) fetch(b.first + r * stride, b.first + r * stride + b.size);
+    return;
   }
   for (int64_t r = row0; r < row0 + rows; ++r) {
     const Bytes b = stored_bytes(r, col0, cols);

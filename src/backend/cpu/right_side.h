@@ -47,9 +47,10 @@ class RightSide {
   void multiply_lone(int64_t first, int n, const simd::OrderedRow& row, float* c, bool add,
                      int64_t ahead) const;
 
-  /// Asks the cache for what pack() will read. Rows lie far apart or are short, which hardware prefetchers
-  /// miss.
-  void prefetch(int64_t first, int64_t outputs, int64_t first_sum, int64_t sums) const;
+  /// Asks the cache for what a later pack() will read, unless that one asks while it reads.
+  void prefetch_panel(int64_t first, int64_t outputs, int64_t first_sum, int64_t sums) const {
+    if (axis_ == Axis::columns) prefetch(first, outputs, first_sum, sums);
+  }
 
   /// One row of the storage: in place, or decoded into scratch of cols elements.
   const char* decoded_row(int64_t row, char* scratch) const;
@@ -69,6 +70,7 @@ class RightSide {
     int64_t size;
   };
   Bytes stored_bytes(int64_t row, int64_t col, int64_t n) const;
+  void prefetch(int64_t first, int64_t outputs, int64_t first_sum, int64_t sums) const;
   int64_t ahead_bytes(int64_t ahead) const;
   void choose_decoder(const Weight& w);
   void pack_columns(int64_t first, int outputs, int64_t first_sum, int64_t sums, int vectors, char* panel,
