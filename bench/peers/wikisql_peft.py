@@ -3,7 +3,7 @@
 
     lorikeet finetune --data train.jsonl --completion-separator $'\\nA: ' ... and lorikeet eval --exact-match
 
-    wikisql_peft.py --model FOLDER --data FOLDER_OF_JSONL [--method qlora] [--epochs 2] [--limit ROWS]
+    wikisql_peft.py --model FOLDER --data FOLDER_OF_JSONL [--method qlora] [--epochs 2] [--limit ROWS] [--loss-only]
 
 Two epochs of batches of 8, r 16, alpha 32, all linear layers, learning rate 2e-4 (cosine, 3 % warm-up), loss on the
 completion and its end token. Exact match of greedy completions on the rows of valid.jsonl and test.jsonl. Nothing is
@@ -72,6 +72,19 @@ def train(model, rows, args):
 
 
 @torch.no_grad()
+def eval_loss(model, rows, batch):
+    """Mean over the target tokens of all rows."""
+    model.eval()
+    total, targets = 0.0, 0
+    for first in range(0, len(rows), batch):
+        inputs = collate(rows[first:first + batch])
+        count = int((inputs["labels"][:, 1:] != -100).sum())
+        total += float(model(**inputs).loss) * count
+        targets += count
+    return total / targets
+
+
+@torch.no_grad()
 def exact_match(model, tokenizer, rows):
     model.eval()
     model.config.use_cache = True
@@ -93,6 +106,7 @@ def main():
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--limit", type=int, help="rows of each file")
+    parser.add_argument("--loss-only", action="store_true", help="the loss on test.jsonl in place of exact match")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     import transformers
@@ -103,9 +117,13 @@ def main():
     model = train_peft.load(args)
     rows = [encode(tokenizer, *row) for row in read_rows(os.path.join(args.data, "train.jsonl"), args.limit)]
     tokens, seconds = train(model, rows, args)
+    result = {"method": args.method, "seed": args.seed, "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds}
+    if args.loss_only:
+        test = [encode(tokenizer, *row) for row in read_rows(os.path.join(args.data, "test.jsonl"), args.limit)]
+        print(json.dumps({**result, "eval_loss": eval_loss(model, test, args.batch), "rows": len(test)}))
+        return
     held_out = [row for name in ("valid", "test") for row in read_rows(os.path.join(args.data, name + ".jsonl"), args.limit)]
-    print(json.dumps({"method": args.method, "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds,
-                      "exact_match": exact_match(model, tokenizer, held_out), "rows": len(held_out)}))
+    print(json.dumps({**result, "exact_match": exact_match(model, tokenizer, held_out), "rows": len(held_out)}))
 
 
 if __name__ == "__main__":

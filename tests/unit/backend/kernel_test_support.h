@@ -112,8 +112,8 @@ inline double nmse(const TensorView& got, const TensorView& want) {
 }
 
 /// Bound for one product or normalisation of `dtype` elements: bf16 rounds each output and each decoded
-/// weight to 8 bits (at most 2^-9 relative, squared 3.8e-6, up to three roundings); f32 sums of a few
-/// thousand terms stay near 1e-13.
+/// weight to 8 bits (at most 2^-8 relative, squared 2.6e-6 on average, up to three roundings); f32 sums of a
+/// few thousand terms stay near 1e-13.
 inline double bound_of(DType dtype) { return dtype == DType::bf16 ? 2e-5 : 1e-11; }
 
 struct WeightOptions {

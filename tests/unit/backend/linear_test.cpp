@@ -153,7 +153,8 @@ TEST(LinearKernels, RoundTheWeightsOfALoneRowAtMostOnce) {
             sum += product;
             size += std::abs(product);
           }
-          // A weight or its code is rounded to bf16 once (2^-9 of itself), the sum in f32.
+          // A weight or its code is rounded to bf16 once, by at most 2^-8 of itself and in sums of random
+          // signs by less than half of that; the sum is in f32.
           EXPECT_NEAR(y.at(0, o), sum, size * 0x1p-9)
               << name_of(isa) << " format " << static_cast<int>(storage.format) << " output " << o;
         }
