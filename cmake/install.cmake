@@ -19,7 +19,8 @@ target_include_directories(lorikeet_library INTERFACE $<INSTALL_INTERFACE:${CMAK
 # By library name: a user of the package needs no third-party headers and no further find_package.
 target_link_libraries(lorikeet_library INTERFACE -lyaml-cpp -lsimdjson -lpcre2-8 -lutf8proc Threads::Threads)
 if(LORIKEET_CUDA)
-  target_link_libraries(lorikeet_library INTERFACE -L${CUDAToolkit_LIBRARY_DIR} -lcublasLt -lcudart)
+  target_link_libraries(lorikeet_library INTERFACE -L${CUDAToolkit_LIBRARY_DIR} -lcublasLt -lcudart
+                        ${CUDNN_LIBRARY})
 endif()
 
 install(TARGETS lorikeet_library EXPORT lorikeet ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}

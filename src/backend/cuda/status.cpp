@@ -16,4 +16,15 @@ void check(cublasStatus_t status, const char* call) {
               fmt::format("cuBLASLt: status {}", static_cast<int>(status)), call);
 }
 
+void check(cudnnStatus_t status, const char* call) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  char message[1024] = "";
+  cudnnGetLastErrorString(message, sizeof message);
+  throw Error(status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+                      status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+                  ? ErrorKind::resource
+                  : ErrorKind::internal,
+              fmt::format("cuDNN: {}: {}", cudnnGetErrorString(status), message), call);
+}
+
 }  // namespace lorikeet::cuda

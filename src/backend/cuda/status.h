@@ -1,6 +1,7 @@
 #pragma once
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
+#include <cudnn_graph.h>
 
 namespace lorikeet::cuda {
 
@@ -8,5 +9,6 @@ namespace lorikeet::cuda {
 /// else. `call` names it.
 void check(cudaError_t status, const char* call);
 void check(cublasStatus_t status, const char* call);
+void check(cudnnStatus_t status, const char* call);
 
 }  // namespace lorikeet::cuda
