@@ -19,6 +19,14 @@ template <>
 std::span<const Kernel<LinearDxArgs>> cuda_kernels() {
   return cuda::linear_dx_kernels();
 }
+template <>
+std::span<const Kernel<AttentionArgs>> cuda_kernels() {
+  return cuda::attention_kernels();
+}
+template <>
+std::span<const Kernel<AttentionBwdArgs>> cuda_kernels() {
+  return cuda::attention_bwd_kernels();
+}
 
 template std::span<const Kernel<EmbeddingArgs>> cuda_kernels();
 template std::span<const Kernel<EmbeddingBwdArgs>> cuda_kernels();
@@ -35,8 +43,6 @@ template std::span<const Kernel<NoiseArgs>> cuda_kernels();
 template std::span<const Kernel<ScaleColumnsArgs>> cuda_kernels();
 template std::span<const Kernel<DoraScaleArgs>> cuda_kernels();
 template std::span<const Kernel<RopeArgs>> cuda_kernels();
-template std::span<const Kernel<AttentionArgs>> cuda_kernels();
-template std::span<const Kernel<AttentionBwdArgs>> cuda_kernels();
 template std::span<const Kernel<GatedActivationArgs>> cuda_kernels();
 template std::span<const Kernel<GatedActivationBwdArgs>> cuda_kernels();
 template std::span<const Kernel<GatherRowsArgs>> cuda_kernels();

@@ -22,6 +22,8 @@ namespace lorikeet::cuda {
 /// The lists of the ops that have kernels here; no_cuda.cpp holds those of a build without CUDA.
 std::span<const Kernel<LinearArgs>> linear_kernels();
 std::span<const Kernel<LinearDxArgs>> linear_dx_kernels();
+std::span<const Kernel<AttentionArgs>> attention_kernels();
+std::span<const Kernel<AttentionBwdArgs>> attention_bwd_kernels();
 
 /// A row that takes nothing, for `reason`.
 template <class Args>

@@ -16,5 +16,7 @@ std::span<const Kernel<Args>> absent() {
 
 std::span<const Kernel<LinearArgs>> linear_kernels() { return absent<LinearArgs>(); }
 std::span<const Kernel<LinearDxArgs>> linear_dx_kernels() { return absent<LinearDxArgs>(); }
+std::span<const Kernel<AttentionArgs>> attention_kernels() { return absent<AttentionArgs>(); }
+std::span<const Kernel<AttentionBwdArgs>> attention_bwd_kernels() { return absent<AttentionBwdArgs>(); }
 
 }  // namespace lorikeet::cuda
