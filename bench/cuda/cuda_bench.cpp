@@ -1,85 +1,21 @@
 // Rates of the CUDA backend, one JSON object per line: the copy bandwidth and the rate of a large bf16
-// product as the two ceilings, dequantization as a share of the first, and linear layers on dense bf16 and
-// NF4 weights in both directions. Times are medians of samples between CUDA events; weights and outputs take
-// turns, so that nothing stays in the cache. Operands are random: a product of zeros runs faster.
-#include <cuda_runtime_api.h>
+// product as the two ceilings, dequantization as a share of the first, linear layers on dense bf16 and NF4
+// weights in both directions, and attention. Times are medians of samples between CUDA events; weights and
+// outputs take turns, so that nothing stays in the cache. Operands are random: a product of zeros runs
+// faster.
+#include "cuda/cuda_bench.h"
 
-#include <algorithm>
 #include <cstdio>
-#include <functional>
-#include <memory>
-#include <random>
 #include <string_view>
-#include <vector>
 
 #include "backend/cuda/dequantize.h"
-#include "backend/cuda/kernels.h"
 #include "backend/cuda/product.h"
-#include "backend/cuda/status.h"
 #include "quant/bnb_tables.h"
 
-namespace lorikeet {
+namespace lorikeet::bench {
 namespace {
 
-constexpr size_t kCold = size_t{512} << 20;  // several times the largest cache
 constexpr int64_t kRank = 16;
-
-/// Device memory, tiled with random bf16 or f32 numbers or bytes.
-class Memory {
- public:
-  explicit Memory(size_t bytes) : bytes_(bytes) {
-    void* p = nullptr;
-    cuda::check(cudaMalloc(&p, bytes), "cudaMalloc");
-    memory_.reset(p);
-  }
-  template <class T>
-  Memory& tile(const std::vector<T>& pattern) {
-    const size_t step = pattern.size() * sizeof(T);
-    for (size_t at = 0; at < bytes_; at += step)
-      cuda::check(cudaMemcpy(static_cast<char*>(memory_.get()) + at, pattern.data(),
-                             std::min(step, bytes_ - at), cudaMemcpyHostToDevice),
-                  "cudaMemcpy");
-    return *this;
-  }
-  void* data() const { return memory_.get(); }
-
- private:
-  struct Free {
-    void operator()(void* p) const { cudaFree(p); }
-  };
-  std::unique_ptr<void, Free> memory_;
-  size_t bytes_;
-};
-
-std::mt19937& generator() {
-  static std::mt19937 g(1);
-  return g;
-}
-template <class T, class F>
-std::vector<T> pattern(F next) {
-  std::vector<T> values((size_t{1} << 20) + 7);  // no period in common with a row
-  for (T& v : values) v = next();
-  return values;
-}
-const std::vector<Bf16>& random_bf16() {
-  static const auto values = pattern<Bf16>(
-      [d = std::normal_distribution<float>(0, 0.5f)]() mutable { return to_bf16(d(generator())); });
-  return values;
-}
-const std::vector<uint8_t>& random_bytes() {
-  static const auto values = pattern<uint8_t>([] { return static_cast<uint8_t>(generator()()); });
-  return values;
-}
-
-struct Matrix {
-  Matrix(int64_t rows, int64_t cols)
-      : memory(static_cast<size_t>(rows * cols) * sizeof(Bf16)), rows(rows), cols(cols) {
-    memory.tile(random_bf16());
-  }
-  operator TensorView() const { return TensorView(memory.data(), {rows, cols}, DType::bf16); }
-  Memory memory;
-  int64_t rows, cols;
-};
 
 /// NF4 with double quantization, blocks of 64.
 class Nf4 {
@@ -112,51 +48,6 @@ class Nf4 {
  private:
   Memory codes_, absmax_, outer_, code_, nested_code_;
 };
-
-using Work = std::function<void(int)>;
-
-/// Milliseconds of one call of each work: medians of samples of `calls` calls between two events. The works
-/// take turns, so that a card that slows down under load slows them alike.
-std::vector<double> medians_ms(const std::vector<Work>& works, int samples = 15, int calls = 4) {
-  cudaEvent_t begin, end;
-  cuda::check(cudaEventCreate(&begin), "cudaEventCreate");
-  cuda::check(cudaEventCreate(&end), "cudaEventCreate");
-  std::vector<std::vector<float>> times(works.size());
-  int n = 0;
-  for (const Work& work : works)
-    for (int i = 0; i < 3; ++i) work(n++);  // handles, algorithms, clocks
-  for (int s = 0; s < samples; ++s)
-    for (size_t w = 0; w < works.size(); ++w) {
-      cuda::check(cudaEventRecord(begin), "cudaEventRecord");
-      for (int i = 0; i < calls; ++i) works[w](n++);
-      cuda::check(cudaEventRecord(end), "cudaEventRecord");
-      cuda::check(cudaEventSynchronize(end), "cudaEventSynchronize");
-      float ms = 0;
-      cuda::check(cudaEventElapsedTime(&ms, begin, end), "cudaEventElapsedTime");
-      times[w].push_back(ms / static_cast<float>(calls));
-    }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  std::vector<double> medians;
-  for (auto& t : times) {
-    std::nth_element(t.begin(), t.begin() + samples / 2, t.end());
-    medians.push_back(t[static_cast<size_t>(samples / 2)]);
-  }
-  return medians;
-}
-
-double median_ms(const Work& work, int samples = 15, int calls = 4) {
-  return medians_ms({work}, samples, calls)[0];
-}
-
-size_t copies_of(int64_t bytes) { return std::max<size_t>(2, kCold / static_cast<size_t>(bytes) + 1); }
-
-template <class T>
-std::vector<std::unique_ptr<T>> copies(size_t count, int64_t rows, int64_t cols) {
-  std::vector<std::unique_ptr<T>> all;
-  for (size_t i = 0; i < count; ++i) all.push_back(std::make_unique<T>(rows, cols));
-  return all;
-}
 
 /// Bytes per second, reading and writing, of a device-to-device copy of 2 GiB.
 double copy_rate() {
@@ -209,14 +100,6 @@ void square_product(int64_t n) {
       10, 4);
   std::printf("{\"product\":%ld,\"ms\":%.3f,\"TFs\":%.0f}\n", n, ms,
               2e-9 * static_cast<double>(n * n * n) / ms);
-}
-
-template <class Args>
-void run_kernel(const Args& args, const Memory& workspace) {
-  static ThreadPool one(1);
-  const Kernel<Args>& k = cuda_kernels<Args>()[0];
-  LORIKEET_CHECK(!k.reject(args));
-  k.run(args, {one, workspace.data()});
 }
 
 struct Weights {
@@ -279,27 +162,30 @@ void linear(int64_t out, int64_t in) {
   }
 }
 
-void run(bool layers) {
+/// part: "dequantize", "attention" or everything.
+void run(std::string_view part) {
   cudaDeviceProp properties{};
   cuda::check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
   std::printf("{\"device\":\"%s\",\"multiprocessors\":%d,\"L2_MiB\":%d}\n", properties.name,
               properties.multiProcessorCount, properties.l2CacheSize >> 20);
   const double copy = copy_rate();
   square_product(8192);
+  if (part.empty() || part == "attention") attention_rates();
+  if (part == "attention") return;
   constexpr Shape kLayers[] = {{4096, 4096}, {11008, 4096}, {4096, 11008}, {8192, 28672}};  // 7B's and 70B's
   for (const Shape& s : kLayers)
     for (const int64_t gap : {int64_t{0}, kRank}) dequantize(s.rows, s.cols, gap, copy);
-  if (!layers) return;
+  if (part == "dequantize") return;
   for (const Shape& s : kLayers) linear(s.rows, s.cols);
   square_product(8192);  // again: whether the clocks held
 }
 
 }  // namespace
-}  // namespace lorikeet
+}  // namespace lorikeet::bench
 
 int main(int count, char** arguments) {
   try {
-    lorikeet::run(count < 2 || std::string_view(arguments[1]) != "dequantize");
+    lorikeet::bench::run(count < 2 ? "" : arguments[1]);
     return 0;
   } catch (const lorikeet::Error& e) {
     std::fprintf(stderr, "error: %s\n  where: %s\n", e.what(), e.where().c_str());
