@@ -1,9 +1,11 @@
 #include "cli/child.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "cli/output.h"
@@ -59,7 +61,7 @@ Json in_child(const std::function<Json()>& work) {
   if (pipe(ends) != 0)
     throw Error(ErrorKind::resource, fmt::format("cannot make a pipe: {}", errno_text(errno)));
   out().flush();  // or both processes would write it
-  const pid_t child = fork();
+  const pid_t parent = getpid(), child = fork();
   if (child < 0) {
     const int reason = errno;
     close(ends[0]);
@@ -68,6 +70,8 @@ Json in_child(const std::function<Json()>& work) {
   }
   if (child == 0) {
     close(ends[0]);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);  // nobody waits for the answer of an orphan
+    if (getppid() != parent) raise(SIGTERM);
     write_all(ends[1], to_text(outcome_of(work)));
     _exit(0);
   }
