@@ -151,7 +151,8 @@ Encoding encode_text(const TokenizerParts& parts, std::string_view input, bool w
     encoder.run(repaired);
     for (size_t i = first; i < encoder.out.offsets.size(); ++i) {
       TokenOffsets& o = encoder.out.offsets[i];
-      if (o.begin < o.end) o = {origins[o.begin].begin, origins[o.end - 1].end};
+      const size_t begin = o.begin < origins.size() ? origins[o.begin].begin : input.size();
+      o = {begin, o.begin < o.end ? origins[o.end - 1].end : begin};
     }
   }
   if (special) {

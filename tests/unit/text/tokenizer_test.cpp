@@ -55,6 +55,22 @@ TEST(TokenizerOfBrokenUtf8, TreatsEachBadPartAsTheReplacementCharacter) {
   EXPECT_EQ(e.offsets.back().end, broken.size());
 }
 
+// The space put before a section has no token here, so the next token takes its place: none of the text.
+TEST(TokenizerOfBrokenUtf8, GivesPlacesWithinTheTextThatItWasGiven) {
+  const Tokenizer t =
+      Tokenizer::from_json(R"({"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "ByteLevel"},
+    "added_tokens": [{"id": 3, "content": "<x>", "lstrip": true, "rstrip": true}],
+    "model": {"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})",
+                           "small");
+  const std::string text = "\xff<x>a";
+  const Encoding e = t.encode_with_offsets(text, true);
+  for (const TokenOffsets& o : e.offsets) {
+    EXPECT_LE(o.begin, o.end);
+    EXPECT_LE(o.end, text.size());
+  }
+  EXPECT_EQ(e.offsets, (std::vector<TokenOffsets>{{1, 4}, {4, 4}}));
+}
+
 TEST(TokenizerDecode, LeavesOutIdsThatAreNotInTheVocabulary) {
   const Tokenizer t = fixtures::tokenizer("byte_level");
   std::vector<int32_t> ids = t.encode("parrot", false);
