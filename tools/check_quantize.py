@@ -4,7 +4,8 @@
     python tools/check_quantize.py [--lorikeet build/release/lorikeet]
 
 Out: `lorikeet quantize` writes a model in every variant; transformers loads it, its codes and scales equal those that
-bitsandbytes makes of the original weights, and its logits those of `lorikeet debug dump` on the same folder. In: models
+bitsandbytes makes of the original weights, and its logits those of `lorikeet debug dump` on the same folder. Calibrated
+(`--data`): transformers loads it with the same logits, and they are nearer to the original's. In: models
 quantized and saved by transformers, with every quant_storage, give the same logits in `lorikeet debug dump`. Families:
 for every dense model of tests/fixtures/models, transformers packs exactly the layers that `lorikeet quantize` packed, with
 the file's codes; a family that it would not pack, or not wholly (experts), is refused. Exit code 1 if anything differs.
@@ -144,6 +145,17 @@ def main():
                 problems.append(f"{seen} layers quantized")
             report(f"written {kind} nested={nested} block {blocksize}", problems,
                    nmse(lorikeet_logits(binary, out, work, ids), logits(loaded, ids)))
+
+        rows, out = os.path.join(work, "calibration.jsonl"), os.path.join(work, "calibrated")
+        with open(rows, "w") as f:
+            for _ in range(200):
+                f.write(json.dumps({"input_ids": torch.randint(0, CONFIG["vocab_size"], (31,)).tolist()}) + "\n")
+        subprocess.check_call([binary, "quantize", "--model", dense, "--output", out, "--data", rows, "--calibration-rows",
+                               "200", "--quiet"], stdout=subprocess.DEVNULL)
+        exact, nearest = (logits(load(folder), ids) for folder in (dense, os.path.join(work, "nf4-True-64")))
+        loaded = logits(load(out), ids)
+        report("written calibrated", [] if nmse(loaded, exact) < 0.8 * nmse(nearest, exact) else ["not nearer"],
+               nmse(lorikeet_logits(binary, out, work, ids), loaded))
 
         models = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "fixtures", "models")
         for family in sorted(os.listdir(models)):

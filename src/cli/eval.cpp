@@ -99,9 +99,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   line.options.add_run_keys(config, {"data"});
   line.options.add(own, table());
   add_use_keys(line.options, config, &adapters);
-  line.options.add_run_keys(config, {"data_format", "prompt_column", "completion_column", "text_column",
-                                     "messages_column", "completion_separator", "assistant_only_loss",
-                                     "completion_only_loss", "max_length", "skip_rows_without_targets"});
+  add_row_keys(line.options, config);
   if (!line.read(arguments)) return 0;
   line.expect_positionals(0, 0, "");
   require(config.data, "--data", "eval");
@@ -121,12 +119,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   ThreadPool threads(static_cast<int>(used.threads.value_or(ThreadPool::available_cpus())));
   const DatasetOptions options = dataset_options(used, files);
   const Dataset data = load_dataset(used.data, options, t, c, threads);
-  if (data.longest > files.spec().max_position_embeddings)
-    throw Error(ErrorKind::usage,
-                fmt::format("the longest row has {} tokens, the model {} positions", data.longest,
-                            files.spec().max_position_embeddings),
-                data.files.front(),
-                fmt::format("cut the rows: --max-length {}", files.spec().max_position_embeddings));
+  expect_positions(data, files);
   std::vector<CompletionCase> cases;
   if (own.exact_match) cases = load_completion_cases(used.data, options, t, c, threads);
 

@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "cli/terminal.h"
 #include "cli/text_format.h"
+#include "cli/use_options.h"
 #include "core/error.h"
 #include "train/run_data.h"
 #include "train/text_generator.h"
@@ -110,10 +111,8 @@ int run_inspect_data(const std::vector<std::string>& arguments) {
   InspectDataOptions own;
   line.options.add_run_keys(config, {"model", "data"});
   line.options.add(own, table());
-  line.options.add_run_keys(
-      config, {"data_format", "chat_template", "prompt_column", "completion_column", "text_column",
-               "messages_column", "completion_separator", "system_prompt", "assistant_only_loss",
-               "completion_only_loss", "max_length", "skip_rows_without_targets", "threads"});
+  add_row_keys(line.options, config);
+  line.options.add_run_keys(config, {"chat_template", "system_prompt", "threads"});
   if (!line.read(arguments)) return 0;
   line.expect_positionals(0, 0, "");
   require(config.model, "--model", "inspect data");

@@ -18,7 +18,7 @@ void print_layer_errors(const std::vector<LayerError>& layers) {
 
 Json layer_errors_json(const std::vector<LayerError>& layers) {
   Json list = Json::array();
-  for (const LayerError& l : layers)
+  for (const LayerError& l : layers) {
     list.push_back({{"name", l.name},
                     {"shape", {l.rows, l.cols}},
                     {"bits_per_weight", l.bits_per_weight},
@@ -26,6 +26,8 @@ Json layer_errors_json(const std::vector<LayerError>& layers) {
                     {"mean_absolute", l.error.mean_absolute},
                     {"worst_block", l.error.worst_block},
                     {"worst_at", {l.error.worst_row, l.error.worst_col}}});
+    if (const auto ratio = output_error_ratio({l})) list.back()["output_error_ratio"] = *ratio;
+  }
   return Json{{"relative_rms", pooled_relative_rms(layers)}, {"layers", list}};
 }
 

@@ -33,6 +33,12 @@ void add_use_keys(Options& options, RunConfig& config, AdapterList* adapters) {
   options.show_default("model", "from the adapter's run.yaml");
 }
 
+void add_row_keys(Options& options, RunConfig& config) {
+  options.add_run_keys(config, {"data_format", "prompt_column", "completion_column", "text_column",
+                                "messages_column", "completion_separator", "assistant_only_loss",
+                                "completion_only_loss", "max_length", "skip_rows_without_targets"});
+}
+
 void check_use(const RunConfig& config, std::string_view command, const AdapterList& adapters) {
   if (config.model.empty() && !config.adapter && adapters.adapter.empty())
     throw Error(ErrorKind::usage, "--model is required", fmt::format("lorikeet {}", command),

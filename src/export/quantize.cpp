@@ -53,8 +53,9 @@ Json quantization_config(const Bnb4Options& o, DType dtype) {
 /// Quantizes one source tensor after the other into the same memory.
 class Quantizer {
  public:
-  Quantizer(const ModelFiles& files, const Bnb4Options& options, ThreadPool& threads)
-      : files_(files), options_(options), threads_(threads) {}
+  Quantizer(const ModelFiles& files, const Bnb4Options& options, ThreadPool& threads,
+            const CalibratedWeights* calibrated = nullptr)
+      : files_(files), options_(options), threads_(threads), calibrated_(calibrated) {}
 
   /// Both stay valid until the next call.
   struct Pair {
@@ -63,23 +64,35 @@ class Quantizer {
   Pair operator()(const SourceTensor& t) {
     row_map_.clear();
     const Weight source = stored_weight(t, files_.spec(), row_map_);
+    if (const CalibratedWeight* c = calibrated(t)) return {source, c->weight};
     const size_t total = bnb4_layout(source.rows * source.cols, options_).total;
     if (memory_.size() < total) memory_ = Buffer(total, t.expected.name.c_str());
-    // A block-quantized source stands for a model of that type, as transformers would load it.
-    const DType round_to = files_.is_gguf() ? files_.stored_dtype() : DType::f32;
-    return {source, quantize_bnb4(source, options_, memory_.data(), t.expected.name, round_to, threads_)};
+    return {source, quantize_bnb4(source, options_, memory_.data(), t.expected.name, source_rounding(files_),
+                                  threads_)};
   }
 
   LayerError error_of(const SourceTensor& t, const Pair& p) {
     const ExpectedTensor& e = t.expected;
     const auto bytes = static_cast<size_t>(bnb4_bytes(e.rows * e.cols, options_).total());
-    return {e.name, e.rows, e.cols, bits_of(bytes, e), quantization_error(p.source, p.quantized, threads_)};
+    LayerError error{
+        e.name,      e.rows, e.cols, bits_of(bytes, e), quantization_error(p.source, p.quantized, threads_),
+        std::nullopt};
+    if (const CalibratedWeight* c = calibrated(t)) error.output = c->error;
+    return error;
   }
 
  private:
+  /// Null if it is not calibrated.
+  const CalibratedWeight* calibrated(const SourceTensor& t) const {
+    if (!calibrated_) return nullptr;
+    const auto at = calibrated_->find(t.expected.name);
+    return at == calibrated_->end() ? nullptr : &at->second;
+  }
+
   const ModelFiles& files_;
   const Bnb4Options& options_;
   ThreadPool& threads_;
+  const CalibratedWeights* calibrated_;
   Buffer memory_;
   std::vector<int32_t> row_map_;
 };
@@ -87,10 +100,10 @@ class Quantizer {
 class Bnb4TensorWriter : public TensorWriter {
  public:
   Bnb4TensorWriter(const ModelFiles& files, const Bnb4Options& options, ThreadPool& threads,
-                   QuantizeReport& report)
+                   const CalibratedWeights& calibrated, QuantizeReport& report)
       : options_(options),
         report_(report),
-        quantizer_(files, options, threads),
+        quantizer_(files, options, threads, &calibrated),
         files_(files),
         vectors_(files, LoadOptions{}),
         dense_(
@@ -165,7 +178,15 @@ class Bnb4TensorWriter : public TensorWriter {
   DenseTensorWriter dense_;
 };
 
-void expect_packed_by_transformers(const ModelFiles& files) {
+}  // namespace
+
+DType source_rounding(const ModelFiles& files) { return files.is_gguf() ? files.stored_dtype() : DType::f32; }
+
+void expect_quantizable(const ModelFiles& files) {
+  if (files.quantized() && !files.is_gguf())
+    throw Error(ErrorKind::usage,
+                fmt::format("the model is already quantized ({})", files.quantization().method), files.path(),
+                "quantize the original checkpoint");
   for (const Architecture& a : architectures())
     if (files.spec().architecture == a.name && a.never_packed)
       throw Error(ErrorKind::unsupported,
@@ -173,19 +194,14 @@ void expect_packed_by_transformers(const ModelFiles& files) {
                   files.path(), "finetune with method qlora, which quantizes the model while loading it");
 }
 
-}  // namespace
-
 QuantizeReport quantize_model(const ModelFiles& files, const Bnb4Options& options, const std::string& output,
-                              AtomicFolder::IfExists if_exists, ThreadPool& threads) {
-  if (files.quantized() && !files.is_gguf())
-    throw Error(ErrorKind::usage,
-                fmt::format("the model is already quantized ({})", files.quantization().method), files.path(),
-                "quantize the original checkpoint");
-  expect_packed_by_transformers(files);
+                              AtomicFolder::IfExists if_exists, ThreadPool& threads,
+                              const CalibratedWeights& calibrated) {
+  expect_quantizable(files);
   QuantizeReport report;
   report.dtype = files.stored_dtype();
   AtomicFolder folder(output, if_exists);
-  Bnb4TensorWriter writer(files, options, threads, report);
+  Bnb4TensorWriter writer(files, options, threads, calibrated, report);
   Json config = dense_config(files.config().json(), report.dtype);
   config["quantization_config"] = quantization_config(options, report.dtype);
   report.bytes = write_hf_model(folder.path(), files, config, files.tensors(), writer);
@@ -220,11 +236,23 @@ std::vector<LayerError> errors_against(const ModelFiles& quantized, const ModelF
     std::vector<int32_t> map, original_map;
     const Weight w = stored_weight(t, quantized.spec(), map),
                  x = stored_weight(from, original.spec(), original_map);
-    layers.push_back({e.name, e.rows, e.cols, bits_of(t.bytes(), e), quantization_error(x, w, threads)});
+    layers.push_back(
+        {e.name, e.rows, e.cols, bits_of(t.bytes(), e), quantization_error(x, w, threads), std::nullopt});
     quantized.release(t);
     original.release(from);
   }
   return layers;
+}
+
+std::optional<double> output_error_ratio(const std::vector<LayerError>& layers) {
+  OutputError sum;
+  for (const LayerError& l : layers)
+    if (l.output) {
+      sum.square += l.output->square;
+      sum.square_plain += l.output->square_plain;
+    }
+  if (!(sum.square_plain > 0)) return std::nullopt;
+  return std::sqrt(sum.square / sum.square_plain);
 }
 
 double pooled_relative_rms(const std::vector<LayerError>& layers) {

@@ -22,20 +22,24 @@ namespace {
 
 }  // namespace
 
+void AtomicFolder::expect_free(const std::string& target, IfExists if_exists) {
+  std::error_code error;
+  const auto status = std::filesystem::status(target, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_directory(status)) {
+    throw Error(ErrorKind::usage, fmt::format("'{}' is a file, a folder is to be written", target), target,
+                "choose another name");
+  }
+  if (if_exists == IfExists::refuse && std::filesystem::exists(status) &&
+      !std::filesystem::is_empty(target, error)) {
+    throw Error(ErrorKind::usage, fmt::format("the folder '{}' exists and is not empty", target), target,
+                "choose another name or remove it");
+  }
+}
+
 AtomicFolder::AtomicFolder(std::string target, IfExists if_exists)
     : target_(std::move(target)), if_exists_(if_exists) {
   while (target_.size() > 1 && target_.back() == '/') target_.pop_back();
-  std::error_code error;
-  const auto status = std::filesystem::status(target_, error);
-  if (std::filesystem::exists(status) && !std::filesystem::is_directory(status)) {
-    throw Error(ErrorKind::usage, fmt::format("'{}' is a file, a folder is to be written", target_), target_,
-                "choose another name");
-  }
-  if (if_exists_ == IfExists::refuse && std::filesystem::exists(status) &&
-      !std::filesystem::is_empty(target_, error)) {
-    throw Error(ErrorKind::usage, fmt::format("the folder '{}' exists and is not empty", target_), target_,
-                "choose another name or remove it");
-  }
+  expect_free(target_, if_exists_);
   make_folders(parent_of(target_));
   temporary_ = temporary_name(target_);
   if (mkdir(temporary_.c_str(), 0777) != 0) {

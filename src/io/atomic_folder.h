@@ -9,6 +9,9 @@ class AtomicFolder {
  public:
   enum class IfExists { refuse, replace };
 
+  /// Throws Error(usage) for a target that the constructor would refuse: before long work.
+  static void expect_free(const std::string& target, IfExists if_exists);
+
   /// Creates the temporary folder beside `target` (its parents too). An existing non-empty `target` is
   /// refused with Error(usage), or kept until commit() swaps it with the new one and deletes it.
   explicit AtomicFolder(std::string target, IfExists if_exists = IfExists::refuse);

@@ -50,6 +50,13 @@ Sequence Decoder::sequence(const MicroBatch& batch) {
   return s;
 }
 
+void Decoder::begin(const MicroBatch& batch) {
+  tape_.arena().rewind_bottom(0);
+  tape_.arena().rewind_top(0);
+  tape_.rewind({});
+  seq_ = sequence(batch);
+}
+
 void Decoder::start(const MicroBatch& batch, TensorView hidden) {
   embedding_forward(stream_, model_.embedding, batch.tokens, hidden, false);
   if (model_.positions_table)
@@ -74,10 +81,7 @@ void Decoder::forward_backward(const MicroBatch& batch, double grad_scale, int64
   Arena& arena = tape_.arena();
   const Shape shape{batch.n(), model_.spec.hidden_size};
   const auto n = static_cast<int64_t>(layers_.size());
-  arena.rewind_bottom(0);
-  arena.rewind_top(0);
-  tape_.rewind({});
-  seq_ = sequence(batch);
+  begin(batch);
   seq_.dropout = dropout;
 
   TensorView x = arena.bottom(shape, model_.compute, "embedding");
@@ -115,6 +119,15 @@ void Decoder::forward_backward(const MicroBatch& batch, double grad_scale, int64
   embedding_backward(stream_, model_.positions_table, batch.positions, d);
 }
 
+void Decoder::run_block(size_t layer, TensorView in, TensorView out) {
+  layers_[layer].in = in;
+  const Tape::Mark mark = tape_.mark();
+  const size_t top = tape_.arena().top_mark();
+  record(layer, out);
+  tape_.arena().rewind_top(top);
+  tape_.rewind(mark);
+}
+
 TensorView Decoder::forward(const MicroBatch& batch,
                             const std::function<void(int64_t, TensorView)>& observe) {
   Arena& arena = tape_.arena();
@@ -125,23 +138,28 @@ TensorView Decoder::forward(const MicroBatch& batch,
   tape_.set_recording(false);
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (observe) observe(static_cast<int64_t>(i), in);
-    layers_[i].in = in;
-    const Tape::Mark mark = tape_.mark();
-    const size_t top = arena.top_mark();
-    record(i, out);
-    arena.rewind_top(top);
-    tape_.rewind(mark);
+    run_block(i, in, out);
     std::swap(in, out);
   }
   if (observe) observe(static_cast<int64_t>(layers_.size()), in);
   return in;
 }
 
+void Decoder::embed(const MicroBatch& batch, TensorView out) {
+  begin(batch);
+  start(batch, out);
+}
+
+void Decoder::block(size_t layer, const MicroBatch& batch, TensorView x, TensorView out,
+                    const LinearObserver* observer) {
+  begin(batch);
+  seq_.observer = observer;
+  tape_.set_recording(false);
+  run_block(layer, x, out);
+}
+
 void Decoder::evaluate(const MicroBatch& batch, const LossTotals& totals) {
-  tape_.arena().rewind_bottom(0);
-  tape_.arena().rewind_top(0);
-  tape_.rewind({});
-  seq_ = sequence(batch);
+  begin(batch);
   const TensorView x = forward(batch, {});
   linear_cross_entropy(stream_, model_.head, x, {}, batch, {}, 0, totals);
 }
@@ -149,10 +167,7 @@ void Decoder::evaluate(const MicroBatch& batch, const LossTotals& totals) {
 void Decoder::logits(const MicroBatch& batch, std::span<const KvCacheLayer> cache,
                      std::span<const int32_t> cache_at, std::span<const int32_t> at, TensorView out,
                      const std::function<void(int64_t layer, TensorView hidden)>& observe) {
-  tape_.arena().rewind_bottom(0);
-  tape_.arena().rewind_top(0);
-  tape_.rewind({});
-  seq_ = sequence(batch);
+  begin(batch);
   seq_.cache = cache;
   seq_.cache_at = cache_at;
   const TensorView x = forward(batch, observe);

@@ -32,6 +32,13 @@ class Decoder {
               std::span<const int32_t> at, TensorView out,
               const std::function<void(int64_t layer, TensorView hidden)>& observe = {});
 
+  /// The embeddings of a batch -> out [N,C], and one block on its own, x [N,C] -> out [N,C], without
+  /// gradients: for who changes the model between blocks. Both take memory of the arena until the next call.
+  /// `observer` may be null.
+  void embed(const MicroBatch& batch, TensorView out);
+  void block(size_t layer, const MicroBatch& batch, TensorView x, TensorView out,
+             const LinearObserver* observer);
+
  private:
   struct Layer {
     TensorView in, out;
@@ -41,7 +48,10 @@ class Decoder {
   };
   /// What the blocks know about the batch; may take memory from the bottom of the arena.
   Sequence sequence(const MicroBatch& batch);
+  /// Forgets the last batch and prepares for this one.
+  void begin(const MicroBatch& batch);
   void start(const MicroBatch& batch, TensorView hidden);
+  void run_block(size_t layer, TensorView in, TensorView out);
   /// Forward without recording; returns the last hidden state, in one of two arena buffers.
   TensorView forward(const MicroBatch& batch, const std::function<void(int64_t, TensorView)>& observe);
   void record(size_t layer, TensorView out);

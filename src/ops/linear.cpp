@@ -42,6 +42,7 @@ TensorView dora_slot_forward(Tape& t, const LinearGroup& g, const LinearSlot& s,
 std::array<Var, 3> linear_group(Tape& t, const LinearGroup& group, Var x, const Sequence& seq) {
   const bool needs_grad = t.needs_grad(x) || group.learns();
   const TensorView xv = t.value(x);
+  if (seq.observer) (*seq.observer)(group, xv);
   GroupKept kept{make_low(t, group, x, seq), {}};
   std::array<Var, 3> y;
   for (size_t i = 0; i < static_cast<size_t>(group.count); ++i) {
@@ -70,6 +71,7 @@ std::array<Var, 3> linear_group(Tape& t, const LinearGroup& group, Var x, const 
 }
 
 Var linear_add(Tape& t, const LinearGroup& group, Var x, Var residual, TensorView out, const Sequence& seq) {
+  if (seq.observer) (*seq.observer)(group, t.value(x));
   GroupKept kept{make_low(t, group, x, seq), {}};
   const LinearSlot& s = group.slots[0];
   if (s.dora)

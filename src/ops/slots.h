@@ -1,5 +1,6 @@
 #pragma once
 // What an op reads and what learns: plain views into the weight store and the trainable store.
+#include <functional>
 #include <vector>
 
 #include "core/batch.h"
@@ -121,6 +122,8 @@ struct DropoutKey {
 struct KvCacheLayer {
   TensorView k, v;  ///< [slots * capacity, K*D]
 };
+/// Sees the input of every group of linear layers, on dry runs too. x [N,in]
+using LinearObserver = std::function<void(const LinearGroup& group, const TensorView& x)>;
 struct Sequence {
   const MicroBatch* batch = nullptr;
   RopeTable rope[kRopes];
@@ -129,6 +132,7 @@ struct Sequence {
       cache_at;  ///< [N] row of the KV cache where each token's key goes; empty without cache
   std::span<const KvCacheLayer> cache;  ///< one per layer; empty without cache
   DropoutKey dropout;
+  const LinearObserver* observer = nullptr;
 };
 
 }  // namespace lorikeet

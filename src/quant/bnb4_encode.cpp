@@ -6,15 +6,13 @@
 
 #include "core/error.h"
 #include "quant/format.h"
+#include "quant/vector_width.h"
 
 namespace lorikeet {
 namespace {
 
 // bitsandbytes never scales by more than 1 / 1e-38.
 constexpr float kSmallestAbsmax = 1e-38f;
-
-// What runs for every element is inlined into one function per instruction set (encode_16 to encode_64).
-#define LORIKEET_INLINE [[gnu::always_inline]] inline
 
 // Branch-free so that it vectorises: the product restores the exponent bias and is exact, subnormals
 // included. Infinities and NaN become large finite numbers here; largest_f16 finds them first.
@@ -167,6 +165,12 @@ void encode_16(const Range& r) { encode_range<16>(r); }
 #endif
 
 }  // namespace
+
+void load_finite(const Weight& source, int64_t first, int64_t n, DType round_to, std::string_view name,
+                 float* x) {
+  load(source, first, n, round_to, x);
+  absmax_of(source, name, first, n, x);
+}
 
 Bnb4Bytes bnb4_bytes(int64_t elements, const Bnb4Options& options) {
   LORIKEET_CHECK(is_bnb4_blocksize(options.blocksize) && elements >= 0);

@@ -53,6 +53,11 @@ void encode_bnb4(const Weight& source, const Bnb4Options& options, int64_t first
                  uint8_t* codes, float* absmax, std::string_view name, DType round_to = DType::f32,
                  int vector_bytes = widest_encoder());
 
+/// The elements [first, first + n) of the flattened matrix, rounded to `round_to`, as encode_bnb4 sees them.
+/// Throws as it does.
+void load_finite(const Weight& source, int64_t first, int64_t n, DType round_to, std::string_view name,
+                 float* x);
+
 /// The offset of double quantization: the mean of absmax, summed in f64 and rounded once. bitsandbytes sums
 /// in f32, so the two may differ by 4 units in the last place.
 float nested_offset_of(std::span<const float> absmax);

@@ -13,6 +13,28 @@ constexpr int64_t kItemAbsmax = int64_t{64} * kNestedBlock;
 
 size_t aligned(int64_t bytes) { return (static_cast<size_t>(bytes) + 63) / 64 * 64; }
 
+/// Fills `memory` with the codes and scales that `encode(codes, absmax)` makes of a matrix.
+template <class Encode>
+Weight filled(int64_t rows, int64_t cols, const Bnb4Options& options, std::byte* memory, ThreadPool& threads,
+              const Encode& encode) {
+  const int64_t blocks = bnb4_blocks(rows * cols, options.blocksize);
+  const Bnb4Layout l = bnb4_layout(rows * cols, options);
+  Weight w = bnb4_weight(rows, cols, options, memory);
+  std::vector<float> plain(options.double_quant ? static_cast<size_t>(blocks) : 0);
+  encode(reinterpret_cast<uint8_t*>(memory),
+         options.double_quant ? plain.data() : reinterpret_cast<float*>(memory + l.absmax_at));
+  if (!options.double_quant) return w;
+  const float offset = w.nested_offset = nested_offset_of(plain);
+  auto* absmax_codes = reinterpret_cast<uint8_t*>(memory + l.absmax_codes_at);
+  auto* nested_absmax = reinterpret_cast<float*>(memory + l.nested_absmax_at);
+  threads.for_each((blocks + kItemAbsmax - 1) / kItemAbsmax, [&](int64_t item, int) {
+    const int64_t first = item * kItemAbsmax, n = std::min(kItemAbsmax, blocks - first);
+    encode_absmax(std::span(plain).subspan(static_cast<size_t>(first), static_cast<size_t>(n)), offset,
+                  absmax_codes + first, nested_absmax + first / kNestedBlock);
+  });
+  return w;
+}
+
 }  // namespace
 
 Bnb4Layout bnb4_layout(int64_t elements, const Bnb4Options& options) {
@@ -48,29 +70,28 @@ Weight bnb4_weight(int64_t rows, int64_t cols, const Bnb4Options& options, std::
 
 Weight quantize_bnb4(const Weight& source, const Bnb4Options& options, std::byte* memory,
                      std::string_view name, DType round_to, ThreadPool& threads) {
-  const int64_t elements = source.rows * source.cols, blocks = bnb4_blocks(elements, options.blocksize);
-  const Bnb4Layout l = bnb4_layout(elements, options);
-  Weight w = bnb4_weight(source.rows, source.cols, options, memory);
-  std::vector<float> plain(options.double_quant ? static_cast<size_t>(blocks) : 0);
-  float* absmax = options.double_quant ? plain.data() : reinterpret_cast<float*>(memory + l.absmax_at);
-  auto* codes = reinterpret_cast<uint8_t*>(memory);
+  const int64_t blocks = bnb4_blocks(source.rows * source.cols, options.blocksize);
   // Whole blocks: an even number of codes each.
   const int64_t step = std::max<int64_t>(1, kItemElements / options.blocksize);
-  threads.for_each((blocks + step - 1) / step, [&](int64_t item, int) {
-    encode_bnb4(source, options, item * step, std::min(blocks, (item + 1) * step), codes, absmax, name,
-                round_to);
-  });
-  if (options.double_quant) {
-    const float offset = w.nested_offset = nested_offset_of(plain);
-    auto* absmax_codes = reinterpret_cast<uint8_t*>(memory + l.absmax_codes_at);
-    auto* nested_absmax = reinterpret_cast<float*>(memory + l.nested_absmax_at);
-    threads.for_each((blocks + kItemAbsmax - 1) / kItemAbsmax, [&](int64_t item, int) {
-      const int64_t first = item * kItemAbsmax, n = std::min(kItemAbsmax, blocks - first);
-      encode_absmax(std::span(plain).subspan(static_cast<size_t>(first), static_cast<size_t>(n)), offset,
-                    absmax_codes + first, nested_absmax + first / kNestedBlock);
+  return filled(source.rows, source.cols, options, memory, threads, [&](uint8_t* codes, float* absmax) {
+    threads.for_each((blocks + step - 1) / step, [&](int64_t item, int) {
+      encode_bnb4(source, options, item * step, std::min(blocks, (item + 1) * step), codes, absmax, name,
+                  round_to);
     });
-  }
-  return w;
+  });
+}
+
+CalibratedWeight calibrated_bnb4(const Weight& source, const Bnb4Options& options,
+                                 const ErrorFeedback& feedback, std::string_view name, DType round_to,
+                                 ThreadPool& threads) {
+  CalibratedWeight c;
+  c.memory = Buffer(bnb4_layout(source.rows * source.cols, options).total, std::string(name).c_str());
+  c.weight =
+      filled(source.rows, source.cols, options, c.memory.data(), threads, [&](uint8_t* codes, float* absmax) {
+        c.error =
+            encode_bnb4_with_feedback(source, options, feedback, codes, absmax, name, round_to, threads);
+      });
+  return c;
 }
 
 }  // namespace lorikeet

@@ -1,9 +1,13 @@
 #pragma once
+#include <map>
 #include <span>
+#include <string>
 #include <string_view>
 
+#include "core/buffer.h"
 #include "core/thread_pool.h"
 #include "quant/bnb4_encode.h"
+#include "quant/bnb4_feedback.h"
 
 namespace lorikeet {
 
@@ -21,5 +25,19 @@ Weight bnb4_weight(int64_t rows, int64_t cols, const Bnb4Options& options, std::
 /// The result does not depend on the number of threads. Throws as encode_bnb4.
 Weight quantize_bnb4(const Weight& source, const Bnb4Options& options, std::byte* memory,
                      std::string_view name, DType round_to, ThreadPool& threads);
+
+/// A matrix that was quantized for the inputs it gets, in memory of its own.
+struct CalibratedWeight {
+  Buffer memory;
+  Weight weight;
+  OutputError error;
+};
+/// By Hugging Face name with ".weight".
+using CalibratedWeights = std::map<std::string, CalibratedWeight>;
+
+/// quantize_bnb4 by encode_bnb4_with_feedback. Throws as that does.
+CalibratedWeight calibrated_bnb4(const Weight& source, const Bnb4Options& options,
+                                 const ErrorFeedback& feedback, std::string_view name, DType round_to,
+                                 ThreadPool& threads);
 
 }  // namespace lorikeet

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "model/gguf_family.h"
 #include "text/sentencepiece.h"
+#include "train/text_generator.h"
 
 namespace lorikeet {
 
@@ -41,6 +42,24 @@ RunData load_run_data(const RunConfig& c, const ModelFiles& files, const Tokeniz
     data.eval = std::move(held_out);
   }
   return data;
+}
+
+Dataset load_rows(const RunConfig& c, const ModelFiles& files, ThreadPool& threads) {
+  const std::optional<Tokenizer> tokenizer = tokenizer_if_any(files);
+  std::optional<ChatTemplate> chat;
+  if (tokenizer) chat = select_chat_template(c.chat_template, *tokenizer);
+  Dataset data = load_dataset(c.data, dataset_options(c, files), tokenizer ? &*tokenizer : nullptr,
+                              chat ? &*chat : nullptr, threads);
+  expect_positions(data, files);
+  return data;
+}
+
+void expect_positions(const Dataset& data, const ModelFiles& files) {
+  const int64_t positions = files.spec().max_position_embeddings;
+  if (data.longest > positions)
+    throw Error(ErrorKind::usage,
+                fmt::format("the longest row has {} tokens, the model {} positions", data.longest, positions),
+                data.files.front(), fmt::format("cut the rows: --max-length {}", positions));
 }
 
 std::string data_fingerprint(const Dataset& data) {

@@ -23,6 +23,13 @@ struct RunData {
 RunData load_run_data(const RunConfig& config, const ModelFiles& files, const Tokenizer* tokenizer,
                       const ChatTemplate* chat_template, ThreadPool& threads);
 
+/// The rows of `config.data` alone, with the model's tokenizer and chat template. Throws as load_dataset and
+/// expect_positions.
+Dataset load_rows(const RunConfig& config, const ModelFiles& files, ThreadPool& threads);
+
+/// Throws Error(usage) if a row has more tokens than the model has positions.
+void expect_positions(const Dataset& data, const ModelFiles& files);
+
 /// Identifies rows, ids and labels, as hexadecimal text.
 std::string data_fingerprint(const Dataset& data);
 
