@@ -17,6 +17,9 @@ constexpr int64_t kRows = 16;
 using Column = float __attribute__((vector_size(kRows * sizeof(float))));
 /// Columns whose sums stay in registers.
 constexpr int64_t kTile = 8;
+/// The scales that are tried: the largest magnitude less 0 to 16 fortieths of it.
+constexpr int kShares = 17;
+constexpr float kShareStep = 0.025f;
 constexpr float kSmallestAbsmax = 1e-38f;  // as in bnb4_encode.cpp
 
 /// The scratch of one thread.
@@ -59,7 +62,7 @@ LORIKEET_INLINE void raise_to_magnitude(Column& largest, const Column& x) {
   for (int64_t r = 0; r < kRows; ++r) largest[r] = std::max(largest[r], std::abs(x[r]));
 }
 
-/// largest = the scale of each row's block.
+/// largest = the largest magnitude of each row's block, as it would be without rounding.
 LORIKEET_INLINE void block_absmax(const Panel& p, int64_t first, int64_t n, Column& largest) {
   const Scratch& s = p.scratch;
   largest = Column{};
@@ -76,39 +79,74 @@ LORIKEET_INLINE void block_absmax(const Panel& p, int64_t first, int64_t n, Colu
   }
 }
 
-/// How many mid-points lie below each value, as bitsandbytes counts.
-LORIKEET_INLINE void places_of(const Column& x, const std::array<float, 15>& midpoints, int32_t* place) {
-  for (int64_t r = 0; r < kRows; ++r) place[r] = 0;
-  for (const float m : midpoints)
-    for (int64_t r = 0; r < kRows; ++r) place[r] += x[r] > m ? 1 : 0;
+/// The code book in the order of its values.
+struct CodeBook {
+  std::array<float, 15> midpoints;
+  std::array<float, 16> values;
+  const std::array<uint8_t, 16>& codes;
+  explicit CodeBook(Bnb4Type type) : midpoints(midpoints_of(type)), values(), codes(order_of(type)) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] = code_of(type)[codes[i]];
+  }
+};
+
+LORIKEET_INLINE void reciprocal_of(const Column& scale, Column& reciprocal) {
+  for (int64_t r = 0; r < kRows; ++r) reciprocal[r] = 1.0f / std::max(scale[r], kSmallestAbsmax);
 }
 
-LORIKEET_INLINE void round_block(const Panel& p, int64_t first, int64_t n) {
+/// The place of each value in the order of the codes, as bitsandbytes counts mid-points, and what stands
+/// there.
+LORIKEET_INLINE void round_column(const CodeBook& book, const Column& x, int32_t* place, Column& rounded) {
+  for (int64_t r = 0; r < kRows; ++r) place[r] = 0;
+  for (const float m : book.midpoints)
+    for (int64_t r = 0; r < kRows; ++r) place[r] += x[r] > m ? 1 : 0;
+  for (int64_t r = 0; r < kRows; ++r) rounded[r] = book.values[static_cast<size_t>(place[r])];
+}
+
+/// absmax *= the share that leaves the least error as long as no column's error moves another.
+LORIKEET_INLINE void choose_scale(const Panel& p, const CodeBook& book, int64_t first, int64_t n,
+                                  Column& absmax) {
+  const Scratch& s = p.scratch;
+  Column least{}, chosen = absmax;
+  for (int step = 0; step < kShares; ++step) {
+    const Column scale = absmax * (1 - kShareStep * static_cast<float>(step));
+    Column reciprocal{}, square{}, rounded{};
+    reciprocal_of(scale, reciprocal);
+    for (int64_t k = 0; k < n; ++k) {
+      const Column x = s.weights[first + k] - s.shifts[k];
+      int32_t place[kRows];
+      round_column(book, x * reciprocal, place, rounded);
+      const Column error = x - rounded * scale;
+      square += error * error * p.feedback.d(first + k);
+    }
+    for (int64_t r = 0; r < kRows; ++r) {
+      if (step > 0 && !(square[r] < least[r])) continue;
+      least[r] = square[r];
+      chosen[r] = scale[r];
+    }
+  }
+  absmax = chosen;
+}
+
+LORIKEET_INLINE void round_block(const Panel& p, const CodeBook& book, int64_t first, int64_t n) {
   const Scratch& s = p.scratch;
   const int64_t cols = p.feedback.size();
-  Column absmax, reciprocal;
+  Column absmax{}, reciprocal{}, square{}, rounded{};
   block_absmax(p, first, n, absmax);
-  for (int64_t r = 0; r < kRows; ++r) reciprocal[r] = 1.0f / std::max(absmax[r], kSmallestAbsmax);
-  const std::array<float, 15> midpoints = midpoints_of(p.options.type);
-  const std::array<float, 16>& values = code_of(p.options.type);
-  const std::array<uint8_t, 16>& order = order_of(p.options.type);
-  Column square{};
+  if (p.codes) choose_scale(p, book, first, n, absmax);
+  reciprocal_of(absmax, reciprocal);
   uint8_t high[kRows];
   for (int64_t k = 0; k < n; ++k) {
     const Column w = s.weights[first + k];
     Column c = s.carried[k];
     add_within(c, p.feedback.weights(first + k) + first, s.errors + first, k);
-    const Column x = (p.codes ? w + c : w) * reciprocal;
     int32_t place[kRows];
-    places_of(x, midpoints, place);
-    Column rounded;
-    for (int64_t r = 0; r < kRows; ++r) rounded[r] = values[order[place[r]]];
+    round_column(book, (p.codes ? w + c : w) * reciprocal, place, rounded);
     const Column error = w - rounded * absmax, residual = error + c;
     s.errors[first + k] = error;
     square += residual * residual * p.feedback.d(first + k);
     if (!p.codes) continue;
     for (int64_t r = 0; r < p.rows; ++r) {
-      const uint8_t code = order[place[r]];
+      const uint8_t code = book.codes[static_cast<size_t>(place[r])];
       if (k % 2 == 0)
         high[r] = static_cast<uint8_t>(code << 4);
       else
@@ -123,9 +161,10 @@ LORIKEET_INLINE void round_block(const Panel& p, int64_t first, int64_t n) {
 
 LORIKEET_INLINE void round_panel(const Panel& p) {
   const int64_t n = p.options.blocksize;
+  const CodeBook book(p.options.type);
   for (int64_t first = 0; first < p.feedback.size(); first += n) {
     carry(p.feedback, p.scratch, first, n);
-    round_block(p, first, n);
+    round_block(p, book, first, n);
   }
 }
 
@@ -161,7 +200,8 @@ OutputError encode_bnb4_with_feedback(const Weight& source, const Bnb4Options& o
     round_panel_widest({options, feedback, scratch, first, rows, nullptr, nullptr, &e.square_plain});
     round_panel_widest({options, feedback, scratch, first, rows, codes, absmax, &e.square});
     if (!std::isfinite(e.square))
-      throw Error(ErrorKind::format, "cannot quantize: the sums that correct weights for others' errors overflow",
+      throw Error(ErrorKind::format,
+                  "cannot quantize: the sums that correct weights for others' errors overflow",
                   fmt::format("tensor '{}', rows {} to {}", name, first, first + rows - 1),
                   "quantize without calibration");
   });

@@ -15,16 +15,19 @@ struct OutputError {
 };
 
 /// True for matrices whose rows are whole blocks: others are quantized to the nearest codes only.
-constexpr bool takes_feedback(int64_t cols, const Bnb4Options& options) { return cols % options.blocksize == 0; }
+constexpr bool takes_feedback(int64_t cols, const Bnb4Options& options) {
+  return cols % options.blocksize == 0;
+}
 
-/// As encode_bnb4 for all of `source`, a row of blocks after the other, but each column is rounded after what the
-/// errors of the columns before it add (ErrorFeedback). A block's absmax is the largest magnitude that its columns
-/// would have then without rounding. Same layout, other codes; the squares leave out what double quantization of
-/// `absmax` does later.
+/// As encode_bnb4 for all of `source`, a row of blocks after the other, but each column is rounded after what
+/// the errors of the columns before it add (ErrorFeedback). The scale of a block is that share of the largest
+/// magnitude, between 0.6 and 1, which leaves the least error: what the few largest weights lose, the others
+/// gain. Same layout, other codes and scales; the squares leave out what double quantization of `absmax` does
+/// later.
 ///
 /// The result depends neither on the number of threads nor on the instruction set.
-/// `source` must take feedback and have as many columns as `feedback`. Throws as encode_bnb4, and Error(format) if
-/// the corrections overflow.
+/// `source` must take feedback and have as many columns as `feedback`. Throws as encode_bnb4, and
+/// Error(format) if the corrections overflow.
 OutputError encode_bnb4_with_feedback(const Weight& source, const Bnb4Options& options,
                                       const ErrorFeedback& feedback, uint8_t* codes, float* absmax,
                                       std::string_view name, DType round_to, ThreadPool& threads);

@@ -34,7 +34,8 @@ struct Update {
   int64_t first, last, row0, row1;
 };
 
-/// a_ij -= sum over the panel's rows m of c_m u_jm for `Rows` rows i; c_m of row r is coefficients[m - first][r].
+/// a_ij -= sum over the panel's rows m of c_m u_jm for `Rows` rows i; c_m of row r is coefficients[m -
+/// first][r].
 template <int64_t Rows>
 LORIKEET_INLINE void update_tile(const Update& u, int64_t i, int64_t j, const double* coefficients) {
   Doubles sum[Rows][kVectors] = {}, x[kVectors];

@@ -153,10 +153,10 @@ class Calibrator {
     const SourceTensor& t = files_.at(name);
     std::vector<int32_t> row_map;
     const Weight source = stored_weight(t, files_.spec(), row_map);
-    CalibratedWeight& c =
-        calibrated_
-            .emplace(name, calibrated_bnb4(source, options_.bnb, feedback, name, source_rounding(files_), threads_))
-            .first->second;
+    CalibratedWeight& c = calibrated_
+                              .emplace(name, calibrated_bnb4(source, options_.bnb, feedback, name,
+                                                             source_rounding(files_), threads_))
+                              .first->second;
     slot.w = c.weight;
     store_.release(name);
   }

@@ -44,7 +44,8 @@ TEST_F(CalibrationTest, EveryLinearLayerWhoseRowsAreWholeBlocksIsThere) {
   EXPECT_EQ(all.size(), 14U);
   EXPECT_EQ(some.size(), 12U);
   EXPECT_FALSE(some.contains("model.layers.1.mlp.down_proj.weight"));  // rows of 96
-  expect_error([&] { calibrated(4096); }, ErrorKind::usage, {"no linear layer has rows of whole blocks of 4096"});
+  expect_error([&] { calibrated(4096); }, ErrorKind::usage,
+               {"no linear layer has rows of whole blocks of 4096"});
 }
 
 TEST_F(CalibrationTest, ThreadsChangeNoBit) {
@@ -80,7 +81,8 @@ TEST_F(CalibrationTest, TheFirstLayerIsRoundedByItsNormedEmbeddings) {
   const CalibratedWeight& found = all.at(name);
   // Another order of summing moves G by 1e-6 of itself.
   EXPECT_NEAR(found.error.square_plain / by_hand.error.square_plain, 1, 1e-4);
-  EXPECT_NEAR(found.error.square / by_hand.error.square, 1, 0.02);  // a code at a mid-point may fall the other way
+  EXPECT_NEAR(found.error.square / by_hand.error.square, 1,
+              0.02);  // a code at a mid-point may fall the other way
   EXPECT_LT(found.error.square, found.error.square_plain);
 }
 
