@@ -26,7 +26,7 @@ if(LORIKEET_CUDA)
   set_target_properties(cudnn::cudnn PROPERTIES IMPORTED_LOCATION ${CUDNN_LIBRARY}
                         INTERFACE_INCLUDE_DIRECTORIES ${CUDNN_INCLUDE_DIR})
   # One rounding per written operation, as on the CPU.
-  add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-Werror=all-warnings>")
+  add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-Werror=all-warnings;-DFMT_USE_CONSTEXPR=1>")
   list(FILTER LORIKEET_CUDA_SOURCES EXCLUDE REGEX "/no_cuda\\.cpp$")
   set(LORIKEET_CUDA_LIBRARIES CUDA::cudart_static CUDA::cublasLt cudnn::cudnn)
 else()

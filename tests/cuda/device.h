@@ -68,6 +68,24 @@ class DeviceMatrix {
   TensorView view_;
 };
 
+/// Numbers in device memory.
+template <class T>
+class DeviceArray {
+ public:
+  explicit DeviceArray(const std::vector<T>& from)
+      : count_(from.size()), bytes_(from.data(), count_ * sizeof(T)) {}
+  T* data() const { return static_cast<T*>(bytes_.data()); }
+  std::vector<T> download() const {
+    std::vector<T> to(count_);
+    expect_success(cudaMemcpy(to.data(), bytes_.data(), count_ * sizeof(T), cudaMemcpyDeviceToHost));
+    return to;
+  }
+
+ private:
+  size_t count_;
+  DeviceBytes bytes_;
+};
+
 /// A dense or bnb4 weight in device memory, tables included.
 class DeviceWeight {
  public:
@@ -104,12 +122,20 @@ void run_on_device(const Args& args) {
       ADD_FAILURE() << k.name << ": " << why;
       continue;
     }
-    const DeviceBytes workspace(k.workspace_bytes(args, 1));
+    const DeviceBytes workspace(k.workspace_bytes ? k.workspace_bytes(args, 1) : 0);
     ThreadPool threads(1);
     k.run(args, {threads, workspace.data()});
     expect_success(cudaDeviceSynchronize());
     return;
   }
+}
+
+/// Runs the reference backend on operands in host memory.
+template <class Args>
+void run_reference(const Args& args) {
+  ThreadPool threads(1);
+  Arena arena(size_t{1} << 22);
+  dispatch(Stream{Device::reference, &threads, &arena}, args);
 }
 
 /// The values of a matrix as doubles.
@@ -119,6 +145,28 @@ inline Matrix wide(const TensorView& v) {
     for (int64_t c = 0; c < v.cols; ++c) set_value(m.view(), r, c, value_at(v, r, c));
   return m;
 }
+
+/// Shapes of ops that go over elements or rows: one row, rows of one warp and of a block, whole groups of 16
+/// bytes and not, more rows than a block of a column sum takes.
+inline constexpr Shape kRowShapes[] = {{1, 1},    {1, 576},  {3, 577},  {37, 128}, {9, 1024},
+                                       {2, 1025}, {5, 4096}, {3, 5001}, {300, 72}, {1300, 37}};
+/// Elements between rows: none, and some that keep rows on 16 bytes or do not.
+inline constexpr int64_t kGaps[] = {0, 8, 3};
+
+/// f(type, shape, gap) for every compute type, shape and gap.
+template <class F>
+void for_each_row_case(const F& f) {
+  for (const DType type : kComputeTypes)
+    for (const Shape& s : kRowShapes)
+      for (const int64_t gap : kGaps) {
+        SCOPED_TRACE(fmt::format("{} {}x{}, gap {}", name_of(type), s.rows, s.cols, gap));
+        f(type, s, gap);
+      }
+}
+
+/// Of a result that is computed in f32 and rounded once: bf16 numbers are at most 2^-8 off, 2^-16 squared; a
+/// few roundings and functions of f32 stay near 1e-14.
+inline double one_rounding(DType type) { return type == DType::bf16 ? 1.6e-5 : 1e-12; }
 
 /// A weight as the CPU decodes it, rounded to `dtype`.
 inline Matrix decoded(const Weight& w, DType dtype) {

@@ -31,13 +31,6 @@ OwnedWeight weight(const Kind& s, int64_t out, int64_t in, uint32_t seed) {
   return random_weight(s.format, out, in, seed, {.dtype = s.compute, .nested = true});
 }
 
-template <class Args>
-void run_reference(const Args& args) {
-  ThreadPool threads(1);
-  Arena arena(size_t{1} << 22);
-  dispatch(Stream{Device::reference, &threads, &arena}, args);
-}
-
 class CudaLinear : public OnDevice {
  protected:
   template <class F>

@@ -129,14 +129,16 @@ void attention_bwd(const AttentionBwdArgs& a, DqSum sum, void* workspace, cudaSt
 }
 
 // KernelContext carries no stream: the default one.
-std::span<const Kernel<AttentionArgs>> attention_kernels() {
+template <>
+std::span<const Kernel<AttentionArgs>> op_kernels() {
   static constexpr Kernel<AttentionArgs> list[] = {
       {"cuda cuDNN", reject, [](const AttentionArgs& a, int) { return workspace_of(Operands(a)); },
        [](const AttentionArgs& a, const KernelContext& c) { run(Operands(a), c.workspace, nullptr); }}};
   return list;
 }
 
-std::span<const Kernel<AttentionBwdArgs>> attention_bwd_kernels() {
+template <>
+std::span<const Kernel<AttentionBwdArgs>> op_kernels() {
   static constexpr Kernel<AttentionBwdArgs> list[] = {
       {"cuda cuDNN", reject_attention_bwd,
        [](const AttentionBwdArgs& a, int) { return attention_bwd_workspace(a, DqSum::ordered); },

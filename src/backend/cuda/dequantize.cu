@@ -1,7 +1,6 @@
 // bnb4 to bf16 or f32. The layout is Weight's; the CPU's definition is quant/bnb4.cpp.
-#include <cuda_bf16.h>
-
 #include "backend/cuda/dequantize_kernel.h"
+#include "backend/cuda/elements.cuh"
 
 namespace lorikeet::cuda {
 
@@ -49,21 +48,6 @@ __device__ float element(const Tables& t, uint32_t word, int i) {
   return t.code[word >> (i / 2 * 8 + (i % 2 ? 0 : 4)) & 15];
 }
 
-__device__ void store_group(float* out, const float (&v)[kGroup]) {
-  reinterpret_cast<float4*>(out)[0] = make_float4(v[0], v[1], v[2], v[3]);
-  reinterpret_cast<float4*>(out)[1] = make_float4(v[4], v[5], v[6], v[7]);
-}
-__device__ uint32_t bf16_pair(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return reinterpret_cast<const uint32_t&>(pair);
-}
-__device__ void store_group(__nv_bfloat16* out, const float (&v)[kGroup]) {
-  *reinterpret_cast<uint4*>(out) =
-      make_uint4(bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]), bf16_pair(v[4], v[5]), bf16_pair(v[6], v[7]));
-}
-__device__ void store_one(float* out, float v) { *out = v; }
-__device__ void store_one(__nv_bfloat16* out, float v) { *out = __float2bfloat16_rn(v); }
-
 /// Groups [0, groups) after group `first` of the flat matrix, a row being row_groups of them.
 template <class T, bool kNested, bool kStrided>
 __global__ void __launch_bounds__(kThreads) dequantize_groups(Bnb4Source s, uint64_t first, uint32_t groups,
@@ -85,11 +69,9 @@ __global__ void __launch_bounds__(kThreads) dequantize_groups(Bnb4Source s, uint
     const uint32_t g = begin + i * kThreads;
     if (g >= groups) break;
     const float scale = scale_of<kNested>(s, tables, scales[i]);
-    float v[kGroup];
-#pragma unroll
-    for (int e = 0; e < kGroup; ++e) v[e] = __fmul_rn(element(tables, words[i], e), scale);
     const uint32_t row = kStrided ? g / row_groups : 0;
-    store_group(out + row * stride + static_cast<int64_t>(g - row * row_groups) * kGroup, v);
+    store(each<kGroup>([&](int e) { return __fmul_rn(element(tables, words[i], e), scale); }),
+          out + row * stride + static_cast<int64_t>(g - row * row_groups) * kGroup);
   }
 }
 
@@ -104,8 +86,8 @@ __global__ void __launch_bounds__(kThreads)
   const uint64_t f = first + i;
   const uint32_t byte = s.codes[f / 2];
   const float value = tables.code[f % 2 ? byte & 15 : byte >> 4];
-  store_one(out + static_cast<int64_t>(i / cols) * stride + i % cols,
-            __fmul_rn(value, scale_of<kNested>(s, tables, stored_scale<kNested>(s, f >> s.block_shift))));
+  from_f32(__fmul_rn(value, scale_of<kNested>(s, tables, stored_scale<kNested>(s, f >> s.block_shift))),
+           out[static_cast<int64_t>(i / cols) * stride + i % cols]);
 }
 
 uint32_t blocks_for(uint64_t work, uint64_t per_block) {
@@ -142,8 +124,8 @@ cudaError_t launch(const Bnb4Source& s, const Bnb4Range& r, void* out, cudaStrea
 cudaError_t start_dequantize_bnb4(const Bnb4Source& s, const Bnb4Range& r, void* out, bool to_f32,
                                   cudaStream_t queue) {
   if (s.absmax)
-    return to_f32 ? launch<float, false>(s, r, out, queue) : launch<__nv_bfloat16, false>(s, r, out, queue);
-  return to_f32 ? launch<float, true>(s, r, out, queue) : launch<__nv_bfloat16, true>(s, r, out, queue);
+    return to_f32 ? launch<float, false>(s, r, out, queue) : launch<Bf16, false>(s, r, out, queue);
+  return to_f32 ? launch<float, true>(s, r, out, queue) : launch<Bf16, true>(s, r, out, queue);
 }
 
 }  // namespace lorikeet::cuda

@@ -6,26 +6,13 @@ namespace lorikeet {
 
 template <class Args>
 std::span<const Kernel<Args>> cuda_kernels() {
-  static constexpr Kernel<Args> list[] = {
-      cuda::refusing<Args>([](const Args&) { return "this op has no CUDA kernel"; })};
-  return list;
-}
-
-template <>
-std::span<const Kernel<LinearArgs>> cuda_kernels() {
-  return cuda::linear_kernels();
-}
-template <>
-std::span<const Kernel<LinearDxArgs>> cuda_kernels() {
-  return cuda::linear_dx_kernels();
-}
-template <>
-std::span<const Kernel<AttentionArgs>> cuda_kernels() {
-  return cuda::attention_kernels();
-}
-template <>
-std::span<const Kernel<AttentionBwdArgs>> cuda_kernels() {
-  return cuda::attention_bwd_kernels();
+  if constexpr (cuda::has_kernels<Args>) {
+    return cuda::op_kernels<Args>();
+  } else {
+    static constexpr Kernel<Args> list[] = {
+        cuda::refusing<Args>([](const Args&) { return "this op has no CUDA kernel"; })};
+    return list;
+  }
 }
 
 template std::span<const Kernel<EmbeddingArgs>> cuda_kernels();
@@ -42,6 +29,10 @@ template std::span<const Kernel<DropoutArgs>> cuda_kernels();
 template std::span<const Kernel<NoiseArgs>> cuda_kernels();
 template std::span<const Kernel<ScaleColumnsArgs>> cuda_kernels();
 template std::span<const Kernel<DoraScaleArgs>> cuda_kernels();
+template std::span<const Kernel<LinearArgs>> cuda_kernels();
+template std::span<const Kernel<LinearDxArgs>> cuda_kernels();
+template std::span<const Kernel<AttentionArgs>> cuda_kernels();
+template std::span<const Kernel<AttentionBwdArgs>> cuda_kernels();
 template std::span<const Kernel<RopeArgs>> cuda_kernels();
 template std::span<const Kernel<GatedActivationArgs>> cuda_kernels();
 template std::span<const Kernel<GatedActivationBwdArgs>> cuda_kernels();

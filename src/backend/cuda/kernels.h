@@ -3,9 +3,9 @@
 //
 // Goals: the ops of backend/args.h on device memory, in bf16 (f32 for checks), through kernels that start
 // their work on the default stream and return; the same bits in every run. Non-goals: a device memory
-// allocator (every pointer in the arguments, tables of a Weight included, already lies in device memory; only
-// the arguments themselves and spans of rows lie in host memory); a 4-bit product: a quantized matrix is
-// dequantized into workspace and multiplied by cuBLASLt.
+// allocator (every pointer in the arguments, tables of a Weight, token ids and targets included, already lies
+// in device memory; only the arguments themselves and spans of rows lie in host memory); a 4-bit product: a
+// quantized matrix is dequantized into workspace and multiplied by cuBLASLt.
 #include "backend/args.h"
 #include "backend/backend.h"
 
@@ -19,11 +19,18 @@ std::span<const Kernel<Args>> cuda_kernels();
 
 namespace lorikeet::cuda {
 
-/// The lists of the ops that have kernels here; no_cuda.cpp holds those of a build without CUDA.
-std::span<const Kernel<LinearArgs>> linear_kernels();
-std::span<const Kernel<LinearDxArgs>> linear_dx_kernels();
-std::span<const Kernel<AttentionArgs>> attention_kernels();
-std::span<const Kernel<AttentionBwdArgs>> attention_bwd_kernels();
+/// The ops that have kernels here.
+template <class Args, class... Ops>
+constexpr bool is_one_of = (std::is_same_v<Args, Ops> || ...);
+template <class Args>
+constexpr bool has_kernels = is_one_of<Args, AddArgs, AttentionArgs, AttentionBwdArgs, CastArgs,
+                                       GatedActivationArgs, GatedActivationBwdArgs, LinearArgs, LinearDxArgs,
+                                       LogitCapArgs, RmsNormArgs, RmsNormBwdArgs, RopeArgs, ZeroArgs>;
+
+/// Their lists: a specialization for each, in the file of its kernels; in no_cuda.cpp in a build without
+/// CUDA.
+template <class Args>
+std::span<const Kernel<Args>> op_kernels();
 
 /// A row that takes nothing, for `reason`.
 template <class Args>

@@ -124,12 +124,14 @@ void run(const LinearDxArgs& a, const KernelContext& c) {
 
 }  // namespace
 
-std::span<const Kernel<LinearArgs>> linear_kernels() {
+template <>
+std::span<const Kernel<LinearArgs>> op_kernels() {
   static constexpr Kernel<LinearArgs> list[] = {{"cuda cuBLASLt", reject, workspace_bytes, run}};
   return list;
 }
 
-std::span<const Kernel<LinearDxArgs>> linear_dx_kernels() {
+template <>
+std::span<const Kernel<LinearDxArgs>> op_kernels() {
   static constexpr Kernel<LinearDxArgs> list[] = {{"cuda cuBLASLt", reject, workspace_bytes, run}};
   return list;
 }

@@ -3,20 +3,25 @@
 
 namespace lorikeet::cuda {
 
-namespace {
-
 template <class Args>
-std::span<const Kernel<Args>> absent() {
+std::span<const Kernel<Args>> op_kernels() {
   static constexpr Kernel<Args> list[] = {
       refusing<Args>([](const Args&) { return "this build has no CUDA (LORIKEET_CUDA)"; })};
   return list;
 }
 
-}  // namespace
-
-std::span<const Kernel<LinearArgs>> linear_kernels() { return absent<LinearArgs>(); }
-std::span<const Kernel<LinearDxArgs>> linear_dx_kernels() { return absent<LinearDxArgs>(); }
-std::span<const Kernel<AttentionArgs>> attention_kernels() { return absent<AttentionArgs>(); }
-std::span<const Kernel<AttentionBwdArgs>> attention_bwd_kernels() { return absent<AttentionBwdArgs>(); }
+template std::span<const Kernel<AddArgs>> op_kernels();
+template std::span<const Kernel<AttentionArgs>> op_kernels();
+template std::span<const Kernel<AttentionBwdArgs>> op_kernels();
+template std::span<const Kernel<CastArgs>> op_kernels();
+template std::span<const Kernel<GatedActivationArgs>> op_kernels();
+template std::span<const Kernel<GatedActivationBwdArgs>> op_kernels();
+template std::span<const Kernel<LinearArgs>> op_kernels();
+template std::span<const Kernel<LinearDxArgs>> op_kernels();
+template std::span<const Kernel<LogitCapArgs>> op_kernels();
+template std::span<const Kernel<RmsNormArgs>> op_kernels();
+template std::span<const Kernel<RmsNormBwdArgs>> op_kernels();
+template std::span<const Kernel<RopeArgs>> op_kernels();
+template std::span<const Kernel<ZeroArgs>> op_kernels();
 
 }  // namespace lorikeet::cuda

@@ -17,7 +17,7 @@ void expect_refusal(const Args& args) {
   }
 }
 
-TEST(CudaBackend, RefusesAnOpWithoutAKernel) { expect_refusal(ZeroArgs{}); }
+TEST(CudaBackend, RefusesAnOpWithoutAKernel) { expect_refusal(RouteArgs{}); }
 
 TEST(CudaBackend, RefusesAWeightFormatThatItCannotDequantize) {
   Weight w;
