@@ -23,9 +23,10 @@ namespace lorikeet::cuda {
 template <class Args, class... Ops>
 constexpr bool is_one_of = (std::is_same_v<Args, Ops> || ...);
 template <class Args>
-constexpr bool has_kernels = is_one_of<Args, AddArgs, AttentionArgs, AttentionBwdArgs, CastArgs,
-                                       GatedActivationArgs, GatedActivationBwdArgs, LinearArgs, LinearDxArgs,
-                                       LogitCapArgs, RmsNormArgs, RmsNormBwdArgs, RopeArgs, ZeroArgs>;
+constexpr bool has_kernels =
+    is_one_of<Args, AddArgs, AttentionArgs, AttentionBwdArgs, CastArgs, CrossEntropyArgs, EmbeddingArgs,
+              EmbeddingBwdArgs, GatedActivationArgs, GatedActivationBwdArgs, GatherRowsArgs, LinearArgs,
+              LinearDxArgs, LogitCapArgs, RmsNormArgs, RmsNormBwdArgs, RopeArgs, ScatterRowsArgs, ZeroArgs>;
 
 /// Their lists: a specialization for each, in the file of its kernels; in no_cuda.cpp in a build without
 /// CUDA.

@@ -14,14 +14,19 @@ template std::span<const Kernel<AddArgs>> op_kernels();
 template std::span<const Kernel<AttentionArgs>> op_kernels();
 template std::span<const Kernel<AttentionBwdArgs>> op_kernels();
 template std::span<const Kernel<CastArgs>> op_kernels();
+template std::span<const Kernel<CrossEntropyArgs>> op_kernels();
+template std::span<const Kernel<EmbeddingArgs>> op_kernels();
+template std::span<const Kernel<EmbeddingBwdArgs>> op_kernels();
 template std::span<const Kernel<GatedActivationArgs>> op_kernels();
 template std::span<const Kernel<GatedActivationBwdArgs>> op_kernels();
+template std::span<const Kernel<GatherRowsArgs>> op_kernels();
 template std::span<const Kernel<LinearArgs>> op_kernels();
 template std::span<const Kernel<LinearDxArgs>> op_kernels();
 template std::span<const Kernel<LogitCapArgs>> op_kernels();
 template std::span<const Kernel<RmsNormArgs>> op_kernels();
 template std::span<const Kernel<RmsNormBwdArgs>> op_kernels();
 template std::span<const Kernel<RopeArgs>> op_kernels();
+template std::span<const Kernel<ScatterRowsArgs>> op_kernels();
 template std::span<const Kernel<ZeroArgs>> op_kernels();
 
 }  // namespace lorikeet::cuda
