@@ -10,6 +10,7 @@ std::span<const Kernel<Args>> op_kernels() {
   return list;
 }
 
+template std::span<const Kernel<AdamWArgs>> op_kernels();
 template std::span<const Kernel<AddArgs>> op_kernels();
 template std::span<const Kernel<AttentionArgs>> op_kernels();
 template std::span<const Kernel<AttentionBwdArgs>> op_kernels();
@@ -27,6 +28,7 @@ template std::span<const Kernel<RmsNormArgs>> op_kernels();
 template std::span<const Kernel<RmsNormBwdArgs>> op_kernels();
 template std::span<const Kernel<RopeArgs>> op_kernels();
 template std::span<const Kernel<ScatterRowsArgs>> op_kernels();
+template std::span<const Kernel<SquareSumArgs>> op_kernels();
 template std::span<const Kernel<ZeroArgs>> op_kernels();
 
 }  // namespace lorikeet::cuda
