@@ -1,8 +1,8 @@
 // Rates of the CUDA backend, one JSON object per line: the copy bandwidth and the rate of a large bf16
-// product as the two ceilings, dequantization as a share of the first, linear layers on dense bf16 and NF4
-// weights in both directions, and attention. Times are medians of samples between CUDA events; weights and
-// outputs take turns, so that nothing stays in the cache. Operands are random: a product of zeros runs
-// faster.
+// product as the two ceilings, the ops that the memory bounds and dequantization as a share of the first,
+// linear layers on dense bf16 and NF4 weights in both directions, and attention. Times are medians of samples
+// between CUDA events; operands take turns, so that nothing stays in the cache. They are random: a product of
+// zeros runs faster.
 #include "cuda/cuda_bench.h"
 
 #include <cstdio>
@@ -162,13 +162,15 @@ void linear(int64_t out, int64_t in) {
   }
 }
 
-/// part: "dequantize", "attention" or everything.
+/// part: "memory", "dequantize", "attention" or everything.
 void run(std::string_view part) {
   cudaDeviceProp properties{};
   cuda::check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
   std::printf("{\"device\":\"%s\",\"multiprocessors\":%d,\"L2_MiB\":%d}\n", properties.name,
               properties.multiProcessorCount, properties.l2CacheSize >> 20);
   const double copy = copy_rate();
+  if (part.empty() || part == "memory") memory_rates(copy);
+  if (part == "memory") return;
   square_product(8192);
   if (part.empty() || part == "attention") attention_rates();
   if (part == "attention") return;

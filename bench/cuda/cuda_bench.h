@@ -127,4 +127,7 @@ void run_kernel(const Args& args, const Memory& workspace) {
 /// Attention in both directions, one JSON object per line.
 void attention_rates();
 
+/// The ops that the memory bounds, beside a copy of `copy` bytes per second, one JSON object per line.
+void memory_rates(double copy);
+
 }  // namespace lorikeet::bench
