@@ -119,10 +119,16 @@ TEST_F(CalibrationTest, WrittenWeightsAreTheCalibratedOnesAndKeepTheOutputsClose
   EXPECT_LT(by_calibrated, 0.9 * by_nearest);
 }
 
-TEST_F(CalibrationTest, GgufFilesAreRoundedAsTheModelTheyStandFor) {
-  write_gguf(path("m.gguf"), model_, /*q8=*/true);
+TEST_F(CalibrationTest, GgufFilesGiveWhatTheFolderOfTheSameNumbersGives) {
+  model_.dtype = DType::bf16;
+  write_hf_folder(path("m"), model_);
+  files_.emplace(ModelFiles::open(path("m")));
+  const CalibratedWeights folder = calibrated();
+  write_gguf(path("m.gguf"), model_);  // rows of q and k in another order
   files_.emplace(ModelFiles::open(path("m.gguf")));
-  EXPECT_EQ(calibrated().size(), 14U);
+  const CalibratedWeights gguf = calibrated();
+  ASSERT_EQ(gguf.size(), 14U);
+  for (const auto& [name, c] : folder) EXPECT_EQ(elements(gguf.at(name).weight), elements(c.weight)) << name;
 }
 
 TEST_F(CalibrationTest, ActivationsThatAreNotFiniteAreRefused) {
