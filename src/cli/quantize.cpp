@@ -46,7 +46,7 @@ Calibrated calibrated_weights(const RunConfig& config, const QuantizeOptions& ow
   c.rows = static_cast<int64_t>(rows.size());
   CalibrationOptions options{bnb, resolve_compute_dtype(config.compute_dtype), {}};
   options.after = [](int64_t done, int64_t blocks) {
-    if (!is_quiet()) note(fmt::format("calibrated block {}/{}", done, blocks));
+    if (!is_quiet()) note(fmt::format("calibrated block {}/{}\n", done, blocks));
   };
   c.weights = calibrate(files, rows, options, threads);
   return c;
