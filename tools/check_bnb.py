@@ -5,7 +5,7 @@ Versions it was run with: bitsandbytes 0.50.2, torch 2.15.0 (CPU, AVX2 or better
 
     python tools/check_bnb.py [--tensors 300] [--seed 0] [--speed]
 
-Compiles src/quant with tools/bnb_driver.cpp into a temporary library. Exit code 1 if anything differs.
+Compiles src/core and src/quant with tools/bnb_driver.cpp into a temporary library. Exit code 1 if anything differs.
 """
 import argparse
 import ctypes
@@ -28,7 +28,9 @@ BLOCKSIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096]
 
 def load_driver(folder):
     library = os.path.join(folder, "bnb_driver.so")
-    sources = glob.glob(f"{ROOT}/src/quant/*.cpp") + [f"{ROOT}/src/core/error.cpp", f"{ROOT}/tools/bnb_driver.cpp"]
+    sources = [f"{ROOT}/tools/bnb_driver.cpp"]
+    for folder in ("core", "quant"):
+        sources += glob.glob(f"{ROOT}/src/{folder}/*.cpp")
     subprocess.check_call(["g++", "-std=c++20", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-DFMT_HEADER_ONLY=1",
                            f"-I{ROOT}/src", f"-I{ROOT}/include", *sources, "-o", library])
     driver = ctypes.CDLL(library)
