@@ -3,9 +3,9 @@
 //
 // Goals: the ops of backend/args.h on device memory, in bf16 (f32 for checks), through kernels that start
 // their work on the default stream and return; the same bits in every run. Non-goals: a device memory
-// allocator (every pointer in the arguments, tables of a Weight, token ids and targets included, already lies
-// in device memory; only the arguments themselves and spans of rows lie in host memory); a 4-bit product: a
-// quantized matrix is dequantized into workspace and multiplied by cuBLASLt.
+// allocator (every pointer in the arguments, tables of a Weight, token ids, positions and targets included,
+// already lies in device memory; only the arguments themselves, spans of rows and the rows' ids lie in host
+// memory); a 4-bit product: a quantized matrix is dequantized into workspace and multiplied by cuBLASLt.
 #include "backend/args.h"
 #include "backend/backend.h"
 
@@ -27,7 +27,7 @@ constexpr bool has_kernels =
     is_one_of<Args, AdamWArgs, AddArgs, AttentionArgs, AttentionBwdArgs, CastArgs, CrossEntropyArgs,
               EmbeddingArgs, EmbeddingBwdArgs, GatedActivationArgs, GatedActivationBwdArgs, GatherRowsArgs,
               LinearArgs, LinearDxArgs, LogitCapArgs, RmsNormArgs, RmsNormBwdArgs, RopeArgs, ScatterRowsArgs,
-              SquareSumArgs, ZeroArgs>;
+              SquareSumArgs, TokenSumArgs, ZeroArgs>;
 
 /// Their lists: a specialization for each, in the file of its kernels; in no_cuda.cpp in a build without
 /// CUDA.

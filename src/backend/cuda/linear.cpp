@@ -1,6 +1,7 @@
-// Products with frozen weights: a dense matrix goes to cuBLASLt as it lies; a bnb4 one is dequantized into
-// the workspace first, which both directions read. Beyond about 64 tokens that is faster than a product that
-// decodes for itself, since decoding takes bandwidth once and the product arithmetic per token.
+// Products with frozen weights, and the gradients of weights. A dense matrix goes to cuBLASLt as it lies; a
+// bnb4 one is dequantized into the workspace first, which both directions read. Beyond about 64 tokens that
+// is faster than a product that decodes for itself, since decoding takes bandwidth once and the product
+// arithmetic per token.
 #include <algorithm>
 
 #include "backend/cuda/dequantize.h"
@@ -122,6 +123,21 @@ void run(const LinearDxArgs& a, const KernelContext& c) {
     add(a.dy[i], dense(*a.w[i], a.dx.dtype, 0, static_cast<char*>(c.workspace) + kProductWorkspace, queue));
 }
 
+const char* reject(const TokenSumArgs& a) {
+  const DType type = a.x.dtype;
+  if (type != DType::bf16 && type != DType::f32) return "computes in bf16 and f32 only";
+  if (a.dy.dtype != type) return "dy must have the type of x";
+  return a.dw.dtype == DType::f32 ? nullptr : "sums into f32 only";
+}
+
+size_t workspace_bytes(const TokenSumArgs&, int) { return kProductWorkspace; }
+
+/// One sum over all tokens; how cuBLASLt splits it depends on the shapes alone.
+void run(const TokenSumArgs& a, const KernelContext& c) {
+  if (a.x.rows == 0) return;
+  multiply({a.dw, a.dy, a.x, false, a.dw, {}, true, static_cast<float>(a.scale)}, c.workspace, queue_of(c));
+}
+
 }  // namespace
 
 template <>
@@ -133,6 +149,12 @@ std::span<const Kernel<LinearArgs>> op_kernels() {
 template <>
 std::span<const Kernel<LinearDxArgs>> op_kernels() {
   static constexpr Kernel<LinearDxArgs> list[] = {{"cuda cuBLASLt", reject, workspace_bytes, run}};
+  return list;
+}
+
+template <>
+std::span<const Kernel<TokenSumArgs>> op_kernels() {
+  static constexpr Kernel<TokenSumArgs> list[] = {{"cuda cuBLASLt", reject, workspace_bytes, run}};
   return list;
 }
 

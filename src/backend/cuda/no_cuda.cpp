@@ -29,6 +29,7 @@ template std::span<const Kernel<RmsNormBwdArgs>> op_kernels();
 template std::span<const Kernel<RopeArgs>> op_kernels();
 template std::span<const Kernel<ScatterRowsArgs>> op_kernels();
 template std::span<const Kernel<SquareSumArgs>> op_kernels();
+template std::span<const Kernel<TokenSumArgs>> op_kernels();
 template std::span<const Kernel<ZeroArgs>> op_kernels();
 
 }  // namespace lorikeet::cuda

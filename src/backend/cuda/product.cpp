@@ -24,7 +24,7 @@ using Preference =
     std::unique_ptr<void, Destroy<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>>;
 
 /// Everything that the choice of an algorithm depends on.
-using Key = std::array<int64_t, 16>;
+using Key = std::array<int64_t, 17>;
 
 struct Plan {
   Operation operation;
@@ -48,7 +48,8 @@ Key key_of(const Product& p) {
   const TensorView& add = add_or_out(p);
   return {p.out.rows,
           p.out.cols,
-          p.left.cols,
+          p.inner(),
+          p.left_transposed,
           p.right_transposed,
           static_cast<int64_t>(p.left.dtype),
           static_cast<int64_t>(p.out.dtype),
@@ -65,7 +66,7 @@ Key key_of(const Product& p) {
 }
 
 /// cuBLASLt's matrices lie column after column, so each of ours is the transpose of one of its own, and the
-/// product is taken as out^T = op(right)^T left^T.
+/// product is taken as out^T = op(right)^T op(left)^T.
 Layout layout_of(const TensorView& v) {
   cublasLtMatrixLayout_t layout = nullptr;
   check(cublasLtMatrixLayoutCreate(&layout, type_of(v), static_cast<uint64_t>(v.cols),
@@ -122,14 +123,14 @@ class Plans {
       }
     }
     if (p.bias) set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias.data);
-    const float one = 1, beta = p.add ? 1 : 0;
+    const float beta = p.add ? 1 : 0;
     // The library wants its workspace on 256 bytes; the arena gives 64.
     const auto aligned = (reinterpret_cast<uintptr_t>(workspace) + 255) / 256 * 256;
-    check(
-        cublasLtMatmul(handle_.get(), plan.operation.get(), &one, p.right.data, plan.right.get(), p.left.data,
-                       plan.left.get(), &beta, add_or_out(p).data, plan.add.get(), p.out.data, plan.out.get(),
-                       &plan.algorithm, reinterpret_cast<void*>(aligned), kProductWorkspace - 256, queue),
-        "cublasLtMatmul");
+    check(cublasLtMatmul(handle_.get(), plan.operation.get(), &p.scale, p.right.data, plan.right.get(),
+                         p.left.data, plan.left.get(), &beta, add_or_out(p).data, plan.add.get(), p.out.data,
+                         plan.out.get(), &plan.algorithm, reinterpret_cast<void*>(aligned),
+                         kProductWorkspace - 256, queue),
+          "cublasLtMatmul");
   }
 
  private:
@@ -138,6 +139,7 @@ class Plans {
     check(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
     plan.operation.reset(operation);
     if (p.right_transposed) set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    if (p.left_transposed) set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_T);
     if (p.bias) set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
     plan.right = layout_of(p.right);
     plan.left = layout_of(p.left);
@@ -166,8 +168,9 @@ Plans& plans() {
 }  // namespace
 
 void multiply(const Product& p, void* workspace, cudaStream_t queue) {
-  LORIKEET_CHECK(p.right.rows == (p.right_transposed ? p.out.cols : p.left.cols));
-  LORIKEET_CHECK(p.right.cols == (p.right_transposed ? p.left.cols : p.out.cols));
+  LORIKEET_CHECK(p.out.rows == (p.left_transposed ? p.left.cols : p.left.rows));
+  LORIKEET_CHECK(p.right.rows == (p.right_transposed ? p.out.cols : p.inner()));
+  LORIKEET_CHECK(p.right.cols == (p.right_transposed ? p.inner() : p.out.cols));
   if (p.out.rows > 0) plans().run(p, workspace, queue);
 }
 

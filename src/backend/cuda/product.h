@@ -6,15 +6,20 @@
 
 namespace lorikeet::cuda {
 
-/// out = add + left op(right) + bias, one sum in f32 rounded once.
+/// out = add + scale * op(left) op(right) + bias, one sum in f32 rounded once.
 ///
-/// out [rows, cols] of left's type or f32; left [rows, inner] bf16 or f32; right of left's type, [cols,
-/// inner] if `right_transposed` (op is then the transpose), else [inner, cols]; add (optional) [rows, cols]
-/// like out, may be out; bias (optional) [1, cols] like out. Views may have any stride.
+/// out [rows, cols] of left's type or f32; left bf16 or f32, [inner, rows] if `left_transposed` (op is then
+/// the transpose), else [rows, inner]; right of left's type, [cols, inner] if `right_transposed`, else
+/// [inner, cols]; add (optional) [rows, cols] like out, may be out; bias (optional) [1, cols] like out. Views
+/// may have any stride.
 struct Product {
   TensorView out, left, right;
   bool right_transposed = true;
   TensorView add, bias;
+  bool left_transposed = false;
+  float scale = 1;
+
+  int64_t inner() const { return left_transposed ? left.rows : left.cols; }
 };
 
 /// Workspace that multiply needs, whatever the shapes.
