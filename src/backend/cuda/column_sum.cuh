@@ -39,23 +39,23 @@ __global__ void __launch_bounds__(kThreads) sum_parts(Term term, int64_t rows, i
   parts[blockIdx.y * cols + int64_t{blockIdx.x} * kLanes * n + c] = total;
 }
 
-/// The parts of a column, in order.
+/// The parts of a column, in order, times the column's factor.
 struct AddParts {
   float* out;
-  const float* parts;
+  const float *parts, *factor;
   int64_t count, cols;
   template <int n>
   __device__ void run(int64_t, int64_t col) const {
     float sum = 0;
     for (int64_t i = 0; i < count; ++i) sum += parts[i * cols + col];
-    out[col] += sum;
+    out[col] += factor ? factor[col] * sum : sum;
   }
 };
 
-/// out[c] += sum over rows of term.at(row, c); out [1,C] f32.
+/// out[c] += factor[c] * sum over rows of term.at(row, c); out and factor (optional) [1,C] f32.
 template <int kGroup, class Term>
 void sum_columns(const char* op, const TensorView& out, Shape shape, bool groups, const Term& term,
-                 void* workspace, cudaStream_t queue) {
+                 void* workspace, cudaStream_t queue, const TensorView& factor = {}) {
   static_assert(kGroup <= kTeams);
   if (shape.count() == 0) return;
   auto* parts = static_cast<float*>(workspace);
@@ -66,7 +66,10 @@ void sum_columns(const char* op, const TensorView& out, Shape shape, bool groups
     sum_parts<kGroup><<<grid(kGroup), block, 0, queue>>>(term, shape.rows, shape.cols, parts);
   else
     sum_parts<1><<<grid(1), block, 0, queue>>>(term, shape.rows, shape.cols, parts);
-  for_each<1>(op, {1, shape.cols}, false, AddParts{out.as<float>(), parts, row_blocks, shape.cols}, queue);
+  for_each<1>(
+      op, {1, shape.cols}, false,
+      AddParts{out.as<float>(), parts, static_cast<const float*>(factor.data), row_blocks, shape.cols},
+      queue);
 }
 
 }  // namespace lorikeet::cuda
