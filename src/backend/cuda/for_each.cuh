@@ -19,7 +19,8 @@ inline uint32_t blocks_for(int64_t work, int64_t per_block) {
 
 /// A block is blockDim.x groups of n columns by blockDim.y rows.
 template <int n, class Body>
-__global__ void __launch_bounds__(kThreads) for_each_kernel(Body body, int64_t rows, int64_t groups) {
+__global__ void __launch_bounds__(kThreads)
+    for_each_kernel(const __grid_constant__ Body body, int64_t rows, int64_t groups) {
   const int64_t group = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (group >= groups) return;
   for (int64_t row = int64_t{blockIdx.y} * blockDim.y + threadIdx.y; row < rows;

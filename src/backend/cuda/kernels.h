@@ -25,9 +25,10 @@ constexpr bool is_one_of = (std::is_same_v<Args, Ops> || ...);
 template <class Args>
 constexpr bool has_kernels =
     is_one_of<Args, AdamWArgs, AddArgs, AttentionArgs, AttentionBwdArgs, CastArgs, ColumnSumArgs,
-              CrossEntropyArgs, EmbeddingArgs, EmbeddingBwdArgs, GatedActivationArgs, GatedActivationBwdArgs,
-              GatherRowsArgs, LinearArgs, LinearDxArgs, LogitCapArgs, RmsNormArgs, RmsNormBwdArgs, RopeArgs,
-              ScaleColumnsArgs, ScatterRowsArgs, SquareSumArgs, TokenSumArgs, ZeroArgs>;
+              CrossEntropyArgs, DropoutArgs, EmbeddingArgs, EmbeddingBwdArgs, GatedActivationArgs,
+              GatedActivationBwdArgs, GatherRowsArgs, LinearArgs, LinearDxArgs, LogitCapArgs, NoiseArgs,
+              RmsNormArgs, RmsNormBwdArgs, RopeArgs, ScaleColumnsArgs, ScatterRowsArgs, SquareSumArgs,
+              TokenSumArgs, ZeroArgs>;
 
 /// Their lists: a specialization for each, in the file of its kernels; in no_cuda.cpp in a build without
 /// CUDA.
