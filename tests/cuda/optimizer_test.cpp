@@ -10,7 +10,7 @@ using ::testing::HasSubstr;
 
 constexpr AdamWSettings kSettings{1e-3, 0.9, 0.999, 1e-8, 0.01, 0.7, 3};
 
-/// A parameter with its state, updated on the device and by the CPU's portable kernel.
+/// A parameter with its state, updated by both optimizers on the device and by the CPU's portable kernels.
 void expect_cpu_bits(const Shape& s, int64_t gap, BlockRange blocks) {
   SCOPED_TRACE(fmt::format("{}x{}, gap {}, blocks {}..{}", s.rows, s.cols, gap, blocks.first, blocks.last));
   const Matrix g = Matrix::random(s.rows, s.cols, DType::f32, 1, 1, gap);
@@ -22,6 +22,9 @@ void expect_cpu_bits(const Shape& s, int64_t gap, BlockRange blocks) {
   EXPECT_TRUE(dp.download().same_bytes(p));
   EXPECT_TRUE(dm.download().same_bytes(m));
   EXPECT_TRUE(dv.download().same_bytes(v));
+  run_on_device(SgdArgs{dp, dg, 1e-2, 0.1, 0.7, {}, blocks});
+  run_row("portable", SgdArgs{p, g, 1e-2, 0.1, 0.7, {}, blocks});
+  EXPECT_TRUE(dp.download().same_bytes(p)) << "sgd";
 }
 
 TEST_F(CudaOptimizer, UpdatesBitForBitLikeTheCpu) {
@@ -38,9 +41,10 @@ TEST_F(CudaOptimizer, UpdatesOnlyItsBlocks) {
   }
 }
 
-TEST(CudaOptimizerKernel, SaysThatItUpdatesF32Only) {
+TEST(CudaOptimizerKernels, SayThatTheyUpdateF32Only) {
   const Matrix p(1, 8, DType::bf16), g(1, 8, DType::f32);
   EXPECT_THAT(cuda_kernels<AdamWArgs>()[0].reject({p, g, g, g, kSettings, {}, {0, 1}}), HasSubstr("f32"));
+  EXPECT_THAT(cuda_kernels<SgdArgs>()[0].reject({p, g, 1, 0, 1, {}, {0, 1}}), HasSubstr("f32"));
 }
 
 TEST_F(CudaOptimizer, SumsSquaresLikeTheReferenceAndRepeatsItsBits) {

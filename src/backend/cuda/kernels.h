@@ -26,9 +26,9 @@ template <class Args>
 constexpr bool has_kernels =
     is_one_of<Args, AdamWArgs, AddArgs, AttentionArgs, AttentionBwdArgs, CastArgs, ColumnSumArgs,
               CrossEntropyArgs, DropoutArgs, EmbeddingArgs, EmbeddingBwdArgs, GatedActivationArgs,
-              GatedActivationBwdArgs, GatherRowsArgs, LinearArgs, LinearDxArgs, LogitCapArgs, NoiseArgs,
-              RmsNormArgs, RmsNormBwdArgs, RopeArgs, ScaleColumnsArgs, ScatterRowsArgs, SquareSumArgs,
-              TokenSumArgs, ZeroArgs>;
+              GatedActivationBwdArgs, GatherRowsArgs, LayerNormArgs, LayerNormBwdArgs, LinearArgs,
+              LinearDxArgs, LogitCapArgs, NoiseArgs, RmsNormArgs, RmsNormBwdArgs, RopeArgs, ScaleColumnsArgs,
+              ScatterRowsArgs, SgdArgs, SquareSumArgs, TokenSumArgs, ZeroArgs>;
 
 /// Their lists: a specialization for each, in the file of its kernels; in no_cuda.cpp in a build without
 /// CUDA.

@@ -1,27 +1,12 @@
+// rms_norm and its backward.
 #include "backend/cuda/column_sum.cuh"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/norm_weight.cuh"
 #include "backend/cuda/row_work.cuh"
 
 namespace lorikeet::cuda {
 
 namespace {
-
-/// The weight of a norm, of any small float type: the branch is the same for every thread.
-struct NormWeight {
-  const void* data;
-  DType type;
-  float offset;
-
-  NormWeight(const TensorView& w, double offset)
-      : data(w.data), type(w.dtype), offset(static_cast<float>(offset)) {}
-  template <int n>
-  __device__ Values<n> at(int64_t col) const {
-    const Values<n> w = type == DType::f32    ? load<n>(static_cast<const float*>(data) + col)
-                        : type == DType::bf16 ? load<n>(static_cast<const Bf16*>(data) + col)
-                                              : load<n>(static_cast<const F16*>(data) + col);
-    return each<n>([&](int i) { return w.e[i] + offset; });
-  }
-};
 
 template <class T>
 struct RmsNorm {

@@ -1,4 +1,4 @@
-// AdamW on f32 masters, and the square sum of a gradient.
+// AdamW and SGD on f32 masters, and the square sum of a gradient.
 #include <cmath>
 
 #include "backend/cuda/kernels.h"
@@ -46,8 +46,41 @@ struct AdamW {
   }
 };
 
+/// As the CPU's, bit for bit.
+struct Sgd {
+  Flat p, g;
+  int64_t first;  // element
+  float lr, decay, grad_scale;
+
+  template <int n>
+  __device__ void run(int64_t, int64_t col) const {
+    const int64_t at = first + col;
+    const Values<n> p0 = load<n>(p.at(at)), g0 = load<n>(g.at(at));
+    store(each<n>([&](int i) { return p0.e[i] - lr * (g0.e[i] * grad_scale + decay * p0.e[i]); }), p.at(at));
+  }
+};
+
+/// body over the elements of the blocks; `operands` are what it moves.
+template <class Args, class Body>
+void update_blocks(const Args& a, std::initializer_list<Flat> operands, Body body, const KernelContext& c) {
+  constexpr int kGroup = kWide<float>;
+  const int64_t first = a.blocks.first * kUpdateBlock,
+                last = std::min(a.blocks.last * kUpdateBlock, a.p.count());
+  if (first >= last) return;
+  body.first = first;
+  const bool groups = (last - first) % kGroup == 0 &&
+                      std::all_of(operands.begin(), operands.end(),
+                                  [&](const Flat& v) { return v.takes_groups(first, kGroup); });
+  for_each<kGroup>(a.op_name, {1, last - first}, groups, body, queue_of(c));
+}
+
+template <class Args>
+const char* reject_parameter(const Args& a) {
+  return a.p.dtype == DType::f32 && a.g.dtype == DType::f32 ? nullptr : "updates f32 by f32 gradients only";
+}
+
 const char* reject(const AdamWArgs& a) {
-  if (a.p.dtype != DType::f32 || a.g.dtype != DType::f32) return "updates f32 by f32 gradients only";
+  if (const char* why = reject_parameter(a)) return why;
   const bool state =
       a.m.dtype == DType::f32 && a.v.dtype == DType::f32 && a.m.contiguous() && a.v.contiguous();
   return state ? nullptr : "keeps contiguous f32 moments";
@@ -55,14 +88,11 @@ const char* reject(const AdamWArgs& a) {
 void run(const AdamWArgs& a, const KernelContext& c) {
   const AdamWSettings& s = a.settings;
   const auto step = static_cast<double>(s.t);
-  const int64_t first = a.blocks.first * kUpdateBlock,
-                last = std::min(a.blocks.last * kUpdateBlock, a.p.count());
-  if (first >= last) return;
   const AdamW body{Flat(a.p),
                    Flat(a.g),
                    Flat(a.m),
                    Flat(a.v),
-                   first,
+                   0,
                    static_cast<float>(s.lr / (1 - std::pow(s.beta1, step))),
                    static_cast<float>(std::sqrt(1 - std::pow(s.beta2, step))),
                    static_cast<float>(1 - s.lr * s.weight_decay),
@@ -71,11 +101,18 @@ void run(const AdamWArgs& a, const KernelContext& c) {
                    static_cast<float>(1 - s.beta1),
                    static_cast<float>(1 - s.beta2),
                    static_cast<float>(s.grad_scale)};
-  constexpr int kGroup = kWide<float>;
-  const bool groups = (last - first) % kGroup == 0 && body.p.takes_groups(first, kGroup) &&
-                      body.g.takes_groups(first, kGroup) && body.m.takes_groups(first, kGroup) &&
-                      body.v.takes_groups(first, kGroup);
-  for_each<kGroup>(a.op_name, {1, last - first}, groups, body, queue_of(c));
+  update_blocks(a, {body.p, body.g, body.m, body.v}, body, c);
+}
+
+const char* reject(const SgdArgs& a) { return reject_parameter(a); }
+void run(const SgdArgs& a, const KernelContext& c) {
+  const Sgd body{Flat(a.p),
+                 Flat(a.g),
+                 0,
+                 static_cast<float>(a.lr),
+                 static_cast<float>(a.weight_decay),
+                 static_cast<float>(a.grad_scale)};
+  update_blocks(a, {body.p, body.g}, body, c);
 }
 
 constexpr int64_t kStretch = int64_t{16} << 10;  // elements summed by one block
@@ -129,6 +166,11 @@ void run(const SquareSumArgs& a, const KernelContext& c) {
 template <>
 std::span<const Kernel<AdamWArgs>> op_kernels() {
   static constexpr Kernel<AdamWArgs> list[] = {{"cuda", reject, nullptr, run}};
+  return list;
+}
+template <>
+std::span<const Kernel<SgdArgs>> op_kernels() {
+  static constexpr Kernel<SgdArgs> list[] = {{"cuda", reject, nullptr, run}};
   return list;
 }
 template <>
