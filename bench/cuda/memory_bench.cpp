@@ -1,7 +1,9 @@
 // Ops that the memory bounds, in a training step's shapes: bytes that must be read and written
-// over the time, as GB/s, as a share of the H100's 3.35 TB/s (NVIDIA's data sheet, SXM5) and of a copy.
+// over the time, as GB/s, as a share of the H100's 3.35 TB/s (NVIDIA's data sheet, SXM5) and of a copy, and
+// TF/s of those that multiply.
 #include <cstdio>
 #include <numeric>
+#include <string>
 
 #include "cuda/cuda_bench.h"
 
@@ -41,9 +43,9 @@ TensorView part(const TensorView& all, int turn) {
 }
 Matrix turns(int64_t cols) { return Matrix(kTurns * kTokens, cols); }
 
-/// Times one op, args(turn), that must move so many bytes.
+/// Times one op, args(turn), that must move so many bytes and compute so much.
 template <class F>
-void measure(const char* shape, size_t moved, double copy, const F& args) {
+void measure(const std::string& shape, size_t moved, double copy, const F& args, double flops = 0) {
   using Args = decltype(args(0));
   const Kernel<Args>& k = cuda_kernels<Args>()[0];
   const Memory workspace(1 + (k.workspace_bytes ? k.workspace_bytes(args(0), 1) : 0));
@@ -51,8 +53,10 @@ void measure(const char* shape, size_t moved, double copy, const F& args) {
   const double rate = static_cast<double>(moved) / ms * 1e3;
   std::printf(
       "{\"op\":\"%s\",\"shape\":\"%s\",\"us\":%.1f,\"GBs\":%.0f,\"percent_of_peak\":%.1f,"
-      "\"percent_of_copy\":%.1f}\n",
-      Args::op_name, shape, ms * 1e3, rate / 1e9, rate / kPeak * 100, rate / copy * 100);
+      "\"percent_of_copy\":%.1f",
+      Args::op_name, shape.c_str(), ms * 1e3, rate / 1e9, rate / kPeak * 100, rate / copy * 100);
+  if (flops > 0) std::printf(",\"TFs\":%.1f", flops / ms / 1e9);
+  std::printf("}\n");
   std::fflush(stdout);
 }
 
@@ -75,6 +79,75 @@ void norms(double copy) {
     return RmsNormArgs{part(y, i).reshaped(kHeadDim), rstds, part(x, i).reshaped(kHeadDim),
                        TensorView(w).columns(0, kHeadDim), 1e-5};
   });
+  const Numbers stats(kTokens, 2, DType::f32);
+  measure("8192x4096 bf16", 2 * kRowBytes, copy,
+          [&](int i) { return LayerNormArgs{part(y, i), stats, part(x, i), w, w, 1e-5}; });
+  measure("8192x4096 bf16", 3 * kRowBytes, copy,
+          [&](int i) { return LayerNormBwdArgs{part(dx, i), {}, part(y, i), part(x, i), w, stats}; });
+}
+
+void columns(double copy) {
+  const Matrix x = turns(kHidden), y = turns(kHidden), z = turns(kHidden);
+  const Numbers db(1, kHidden, DType::f32), factor(1, kHidden, DType::f32);
+  measure("8192x4096 bf16", kRowBytes, copy, [&](int i) { return ColumnSumArgs{db, part(x, i), {}, {}}; });
+  measure("8192x4096 bf16, products", 2 * kRowBytes, copy, [&](int i) {
+    return ColumnSumArgs{db, part(x, i), part(y, i), factor};
+  });
+  measure("8192x4096 bf16", 2 * kRowBytes, copy,
+          [&](int i) { return ScaleColumnsArgs{part(y, i), part(x, i), factor, 0, factor, {}}; });
+  measure("8192x4096 bf16, to a residual", 3 * kRowBytes, copy,
+          [&](int i) { return ScaleColumnsArgs{part(y, i), part(x, i), factor, 0, {}, part(z, i)}; });
+}
+
+void draws(double copy) {
+  const Matrix x = turns(kHidden), y = turns(kHidden);
+  constexpr int32_t kLength = 512;
+  std::vector<int32_t> at(kTokens);
+  std::vector<RowSpan> rows;
+  std::vector<int64_t> ids;
+  for (int32_t n = 0; n < kTokens; ++n) at[static_cast<size_t>(n)] = n % kLength;
+  for (int32_t n = 0; n < kTokens; n += kLength) {
+    rows.push_back({n, kLength, n, kLength});
+    ids.push_back(n);
+  }
+  const Indices positions(at);
+  MicroBatch batch;
+  batch.positions = {positions.data(), at.size()};
+  batch.rows = rows;
+  batch.row_ids = ids;
+  measure("8192x4096 bf16", 2 * kRowBytes, copy,
+          [&](int i) { return DropoutArgs{part(y, i), part(x, i), 0.1, 1, 2, &batch}; });
+  measure("8192x4096 bf16, accumulated", 3 * kRowBytes, copy,
+          [&](int i) { return DropoutArgs{part(y, i), part(x, i), 0.1, 1, 2, &batch, true}; });
+  measure("8192x4096 bf16", 2 * kRowBytes, copy, [&](int i) {
+    return NoiseArgs{part(y, i), 5, 1, 2, &batch};
+  });
+}
+
+/// Gradients of an adapter's A and B: `wide` is the layer's input or output.
+void adapters(int64_t wide, double copy) {
+  const Matrix x = turns(wide);
+  for (const int64_t rank : {16, 64}) {
+    const Matrix low = turns(rank);
+    const Numbers da(rank, wide, DType::f32), db(wide, rank, DType::f32);
+    const auto bytes = static_cast<size_t>(kTokens * (wide + rank)) * sizeof(Bf16) + 2 * da.view.size_bytes();
+    const double flops = 2.0 * static_cast<double>(kTokens * wide * rank);
+    const auto name = [&](int64_t out, int64_t in) {
+      return std::to_string(out) + "x" + std::to_string(in) + " of 8192 tokens, bf16";
+    };
+    measure(
+        name(rank, wide), bytes, copy,
+        [&](int i) {
+          return TokenSumArgs{da, part(low, i), part(x, i)};
+        },
+        flops);
+    measure(
+        name(wide, rank), bytes, copy,
+        [&](int i) {
+          return TokenSumArgs{db, part(x, i), part(low, i), 2};
+        },
+        flops);
+  }
 }
 
 void elements(double copy) {
@@ -166,6 +239,8 @@ void optimizer(double copy) {
   measure("40Mi f32", 7 * bytes, copy, [&](int) {
     return AdamWArgs{p, g, m, v, {1e-4, 0.9, 0.999, 1e-8, 0.01, 1, 3}, {}, BlockRange::all(p)};
   });
+  measure("40Mi f32", 3 * bytes, copy,
+          [&](int) { return SgdArgs{p, g, 1e-4, 0.01, 1, {}, BlockRange::all(p)}; });
   measure("40Mi f32", bytes, copy, [&](int) { return SquareSumArgs{sum, g}; });
 }
 
@@ -173,11 +248,14 @@ void optimizer(double copy) {
 
 void memory_rates(double copy) {
   norms(copy);
+  columns(copy);
   elements(copy);
+  draws(copy);
   gates(copy);
   rows(copy);
   loss(copy);
   optimizer(copy);
+  for (const int64_t wide : {kHidden, kIntermediate}) adapters(wide, copy);
 }
 
 }  // namespace lorikeet::bench
