@@ -47,6 +47,7 @@ struct AddParts {
   template <int n>
   __device__ void run(int64_t, int64_t col) const {
     float sum = 0;
+#pragma unroll 16
     for (int64_t i = 0; i < count; ++i) sum += parts[i * cols + col];
     out[col] += factor ? factor[col] * sum : sum;
   }

@@ -7,14 +7,22 @@ namespace lorikeet::cuda {
 namespace {
 
 template <class T>
-struct ColumnTerm {
+struct Term {
+  Rows<T> dy;
+
+  template <int n>
+  __device__ Values<n> at(int64_t row, int64_t col) const {
+    return load<n>(dy.at(row, col));
+  }
+};
+
+template <class T>
+struct ProductTerm {
   Rows<T> dy, x;
 
   template <int n>
   __device__ Values<n> at(int64_t row, int64_t col) const {
-    const Values<n> d = load<n>(dy.at(row, col));
-    if (!x) return d;
-    const Values<n> v = load<n>(x.at(row, col));
+    const Values<n> d = load<n>(dy.at(row, col)), v = load<n>(x.at(row, col));
     return each<n>([&](int i) { return d.e[i] * v.e[i]; });
   }
 };
@@ -45,8 +53,12 @@ const char* reject(const ColumnSumArgs& a) {
 size_t workspace_bytes(const ColumnSumArgs& a, int) { return column_sum_bytes(a.dy.shape()); }
 void run(const ColumnSumArgs& a, const KernelContext& c) {
   with_compute_type(a.dy.dtype, [&]<class T>(T) {
-    sum_columns<kWide<T>>(a.op_name, a.db, a.dy.shape(), take_groups({a.dy, a.x}, kWide<T>),
-                          ColumnTerm<T>{Rows<T>(a.dy), Rows<T>(a.x)}, c.workspace, queue_of(c), a.weight);
+    const Rows<T> dy(a.dy), x(a.x);
+    const auto sum = [&](const auto& term) {
+      sum_columns<kWide<T>>(a.op_name, a.db, a.dy.shape(), take_groups({a.dy, a.x}, kWide<T>), term,
+                            c.workspace, queue_of(c), a.weight);
+    };
+    a.x ? sum(ProductTerm<T>{dy, x}) : sum(Term<T>{dy});
   });
 }
 
