@@ -35,6 +35,25 @@ TEST_F(CudaLayerNorm, MatchesTheReferenceForEveryTypeOfWeightWithAndWithoutABias
   });
 }
 
+// A mean of 300 standard deviations costs f32 sums of squares most digits of the variance.
+TEST_F(CudaLayerNorm, KeepsTheVarianceOfNumbersFarFromZero) {
+  for (const Shape& s : kRowShapes) {
+    if (s.cols == 1) continue;  // no variance
+    const Matrix x = Matrix::random(s.rows, s.cols, DType::f32, 1),
+                 w = Matrix::filled(1, s.cols, DType::f32, 1);
+    for (int64_t r = 0; r < s.rows; ++r)
+      for (int64_t c = 0; c < s.cols; ++c) set_value(x.view(), r, c, x.at(r, c) + 300);
+    const DeviceMatrix dx(x), dw(w), y(Matrix(s.rows, s.cols, DType::f32)),
+        stats(Matrix(s.rows, 2, DType::f32));
+    run_on_device(LayerNormArgs{y, stats, dx, dw, {}, kEps});
+    const Normed want(x, w, {});
+    // The mean is rounded to 1.5e-5, and so are the differences from it; a few such roundings meet.
+    EXPECT_LT(nmse(y.download(), want.y), 1e-8) << s.rows << "x" << s.cols;
+    const Matrix got = stats.download();
+    EXPECT_LT(nmse(got.view().columns(1, 1), want.stats.view().columns(1, 1)), 1e-10);
+  }
+}
+
 TEST_F(CudaLayerNorm, GivesTheSameWithoutStatisticsAndBesideOtherRows) {
   for_each_row_case([](DType type, const Shape& s, int64_t gap) {
     const DeviceMatrix x(Matrix::random(s.rows, s.cols, type, 1, 2, gap)),

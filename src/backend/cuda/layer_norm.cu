@@ -7,6 +7,8 @@ namespace lorikeet::cuda {
 
 namespace {
 
+constexpr int kRowThreads = 128;  // fewer to wait for each other in the two sums of a row
+
 template <class T>
 struct LayerNorm {
   Rows<T> y, x;
@@ -106,8 +108,8 @@ void run(const LayerNormArgs& a, const KernelContext& c) {
     const LayerNorm<T> body{Rows<T>(a.y),    Rows<T>(a.x),    Rows<float>(a.stats),
                             NormWeight(a.w), NormWeight(a.b), static_cast<float>(a.eps),
                             a.x.cols};
-    for_each_row<kWide<T>>(a.op_name, a.x.rows, a.x.cols, take_groups({a.x, a.y, a.w, a.b}, kWide<T>), body,
-                           queue_of(c));
+    for_each_row<kWide<T>, kRowThreads>(a.op_name, a.x.rows, a.x.cols,
+                                        take_groups({a.x, a.y, a.w, a.b}, kWide<T>), body, queue_of(c));
   });
 }
 
@@ -126,8 +128,8 @@ void run(const LayerNormBwdArgs& a, const KernelContext& c) {
                             LayerNormDwTerm<T>{dy, x, stats}, c.workspace, queue_of(c));
     if (!a.dx) return;
     const LayerNormDx<T> body{Rows<T>(a.dx), dy, x, stats, NormWeight(a.w), a.accumulate, a.x.cols};
-    for_each_row<kWide<T>>(a.op_name, a.x.rows, a.x.cols, take_groups({a.dx, a.dy, a.x, a.w}, kWide<T>), body,
-                           queue_of(c));
+    for_each_row<kWide<T>, kRowThreads>(a.op_name, a.x.rows, a.x.cols,
+                                        take_groups({a.dx, a.dy, a.x, a.w}, kWide<T>), body, queue_of(c));
   });
 }
 
