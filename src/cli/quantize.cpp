@@ -67,6 +67,7 @@ int run_quantize(const std::vector<std::string>& arguments) {
                                      "bnb_4bit_blocksize", "overwrite", "threads", "data"});
   add_row_keys(line.options, config);
   line.options.add_run_keys(config, {"compute_dtype", "chat_template"});
+  line.options.show_default("data", "none: the nearest codes");
   if (!line.read(arguments)) return 0;
   line.expect_positionals(0, 0, "");
   require(config.model, "--model", "quantize");

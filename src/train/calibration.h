@@ -24,10 +24,11 @@ std::vector<Sample> spread_samples(const std::vector<Sample>& samples, int64_t c
 /// or not. The linear layers of experts, and matrices that do not take feedback, are left out: their nearest
 /// codes are what remains.
 ///
-/// In memory: the dense model (mapped where it can be), the quantized matrices, the hidden state of all
-/// tokens twice, and for one block 4 K^2 bytes for each width K of its inputs. The result does not depend on
-/// the number of threads. Throws as expect_quantizable, Error(usage) if no matrix takes feedback, what the
-/// rounding throws, and Error(format) if the model's activations are not finite on the rows.
+/// In memory: the dense model (mapped where it can be), the quantized matrices, the hidden states of all
+/// tokens, and for one block 4 K^2 bytes for each width K of its inputs and 8 K^2 for one of them. The result
+/// does not depend on the number of threads. Throws as expect_quantizable, Error(usage) if no matrix takes
+/// feedback, what the rounding throws, and Error(format) if the model's activations are not finite on the
+/// rows.
 CalibratedWeights calibrate(const ModelFiles& files, const std::vector<Sample>& samples,
                             const CalibrationOptions& options, ThreadPool& threads);
 
