@@ -29,8 +29,8 @@ BLOCKSIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096]
 def load_driver(folder):
     library = os.path.join(folder, "bnb_driver.so")
     sources = [f"{ROOT}/tools/bnb_driver.cpp"]
-    for folder in ("core", "quant"):
-        sources += glob.glob(f"{ROOT}/src/{folder}/*.cpp")
+    for layer in ("core", "quant"):
+        sources += glob.glob(f"{ROOT}/src/{layer}/*.cpp")
     subprocess.check_call(["g++", "-std=c++20", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-DFMT_HEADER_ONLY=1",
                            f"-I{ROOT}/src", f"-I{ROOT}/include", *sources, "-o", library])
     driver = ctypes.CDLL(library)

@@ -11,9 +11,6 @@
 namespace lorikeet {
 namespace {
 
-// bitsandbytes never scales by more than 1 / 1e-38.
-constexpr float kSmallestAbsmax = 1e-38f;
-
 // Branch-free so that it vectorises: the product restores the exponent bias and is exact, subnormals
 // included. Infinities and NaN become large finite numbers here; largest_f16 finds them first.
 LORIKEET_INLINE float finite_f16(uint16_t bits) {

@@ -10,6 +10,8 @@
 namespace lorikeet {
 
 inline constexpr int kBnb4MinBlock = 32, kBnb4MaxBlock = 4096, kNestedBlock = 256;
+/// bitsandbytes never scales by more than 1 over this.
+inline constexpr float kSmallestAbsmax = 1e-38f;
 
 /// True for the block sizes bitsandbytes accepts: powers of two from 32 to 4096.
 constexpr bool is_bnb4_blocksize(int64_t n) {

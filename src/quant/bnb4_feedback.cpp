@@ -1,6 +1,7 @@
 #include "quant/bnb4_feedback.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -20,7 +21,6 @@ constexpr int64_t kTile = 8;
 /// The scales that are tried: the largest magnitude less 0 to 16 fortieths of it.
 constexpr int kShares = 17;
 constexpr float kShareStep = 0.025f;
-constexpr float kSmallestAbsmax = 1e-38f;  // as in bnb4_encode.cpp
 
 /// The scratch of one thread.
 struct Scratch {
@@ -168,7 +168,7 @@ LORIKEET_INLINE void round_panel(const Panel& p) {
   }
 }
 
-LORIKEET_WIDEST(round_panel, Panel)
+LORIKEET_WIDTHS(round_panel, Panel)
 
 /// The rows of a panel as columns; lanes behind the last row are zero.
 void load_panel(const Weight& source, int64_t first_row, int64_t rows, DType round_to, std::string_view name,
@@ -184,9 +184,11 @@ void load_panel(const Weight& source, int64_t first_row, int64_t rows, DType rou
 
 OutputError encode_bnb4_with_feedback(const Weight& source, const Bnb4Options& options,
                                       const ErrorFeedback& feedback, uint8_t* codes, float* absmax,
-                                      std::string_view name, DType round_to, ThreadPool& threads) {
+                                      std::string_view name, DType round_to, ThreadPool& threads,
+                                      int vector_bytes) {
   const int64_t cols = source.cols, n = options.blocksize, panels = (source.rows + kRows - 1) / kRows;
-  LORIKEET_CHECK(takes_feedback(cols, options) && cols == feedback.size());
+  LORIKEET_CHECK(takes_feedback(cols, options) && cols == feedback.size() &&
+                 vector_bytes <= widest_encoder());
   const int64_t columns = 2 * cols + 2 * n + (cols + kRows - 1) / kRows;  // the last: one row as it is read
   const Buffer memory(static_cast<size_t>(columns * threads.size()) * sizeof(Column), "calibrated rounding");
   std::vector<OutputError> errors(static_cast<size_t>(panels));
@@ -197,8 +199,9 @@ OutputError encode_bnb4_with_feedback(const Weight& source, const Bnb4Options& o
     load_panel(source, first, rows, round_to, name, reinterpret_cast<float*>(at + 2 * cols + 2 * n),
                scratch.weights);
     OutputError& e = errors[static_cast<size_t>(item)];
-    round_panel_widest({options, feedback, scratch, first, rows, nullptr, nullptr, &e.square_plain});
-    round_panel_widest({options, feedback, scratch, first, rows, codes, absmax, &e.square});
+    round_panel_at(vector_bytes,
+                   {options, feedback, scratch, first, rows, nullptr, nullptr, &e.square_plain});
+    round_panel_at(vector_bytes, {options, feedback, scratch, first, rows, codes, absmax, &e.square});
     if (!std::isfinite(e.square))
       throw Error(ErrorKind::format,
                   "cannot quantize: the sums that correct weights for others' errors overflow",

@@ -25,11 +25,12 @@ constexpr bool takes_feedback(int64_t cols, const Bnb4Options& options) {
 /// gain. Same layout, other codes and scales; the squares leave out what double quantization of `absmax` does
 /// later.
 ///
-/// The result depends neither on the number of threads nor on the instruction set.
+/// The result depends neither on the number of threads nor on `vector_bytes`, see encode_bnb4.
 /// `source` must take feedback and have as many columns as `feedback`. Throws as encode_bnb4, and
 /// Error(format) if the corrections overflow.
 OutputError encode_bnb4_with_feedback(const Weight& source, const Bnb4Options& options,
                                       const ErrorFeedback& feedback, uint8_t* codes, float* absmax,
-                                      std::string_view name, DType round_to, ThreadPool& threads);
+                                      std::string_view name, DType round_to, ThreadPool& threads,
+                                      int vector_bytes = widest_encoder());
 
 }  // namespace lorikeet

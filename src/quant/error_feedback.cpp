@@ -6,7 +6,6 @@
 
 #include "core/buffer.h"
 #include "core/error.h"
-#include "quant/bnb4_encode.h"
 #include "quant/vector_width.h"
 
 namespace lorikeet {
@@ -67,7 +66,7 @@ LORIKEET_INLINE void update_rows(const Update& u) {
   }
 }
 
-LORIKEET_WIDEST(update_rows, Update)
+LORIKEET_WIDTHS(update_rows, Update)
 
 /// Eliminates the rows [first, last) among themselves: row k becomes U_jk, and d_k.
 void eliminate_panel(const Lower& a, std::vector<double>& d, int64_t first, int64_t last, double smallest) {
@@ -88,8 +87,8 @@ void eliminate_panel(const Lower& a, std::vector<double>& d, int64_t first, int6
 
 }  // namespace
 
-ErrorFeedback::ErrorFeedback(const TensorView& gram, ThreadPool& threads) : u_(gram) {
-  LORIKEET_CHECK(gram.rows == gram.cols);
+ErrorFeedback::ErrorFeedback(const TensorView& gram, ThreadPool& threads, int vector_bytes) : u_(gram) {
+  LORIKEET_CHECK(gram.rows == gram.cols && vector_bytes <= widest_encoder());
   const int64_t n = gram.rows, stride = (n + kTileCols - 1) / kTileCols * kTileCols;
   double trace = 0;
   for (int64_t k = 0; k < n; ++k) trace += static_cast<double>(gram.row<float>(k)[k]);
@@ -111,7 +110,7 @@ ErrorFeedback::ErrorFeedback(const TensorView& gram, ThreadPool& threads) : u_(g
     threads.for_each((first + kPanel - 1) / kPanel, [&](int64_t item, int) {
       // The longest rows first.
       const int64_t row1 = first - item * kPanel;
-      update_rows_widest({a, d.data(), first, last, std::max<int64_t>(0, row1 - kPanel), row1});
+      update_rows_at(vector_bytes, {a, d.data(), first, last, std::max<int64_t>(0, row1 - kPanel), row1});
     });
     last = first;
   }

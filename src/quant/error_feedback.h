@@ -5,6 +5,7 @@
 
 #include "core/tensor.h"
 #include "core/thread_pool.h"
+#include "quant/bnb4_encode.h"
 
 namespace lorikeet {
 
@@ -21,9 +22,9 @@ namespace lorikeet {
 class ErrorFeedback {
  public:
   /// Reads the lower triangle of `gram` [K,K] f32, any stride, and keeps U^T there: `gram` must outlive this
-  /// and is lost. Takes 8 K^2 bytes meanwhile. The result does not depend on the number of threads. Throws
-  /// Error(format) if the diagonal is not finite.
-  ErrorFeedback(const TensorView& gram, ThreadPool& threads);
+  /// and is lost. Takes 8 K^2 bytes meanwhile. The result depends neither on the number of threads nor on
+  /// `vector_bytes`, see encode_bnb4. Throws Error(format) if the diagonal is not finite.
+  ErrorFeedback(const TensorView& gram, ThreadPool& threads, int vector_bytes = widest_encoder());
 
   int64_t size() const { return u_.rows; }
   /// U_jk for j < k.

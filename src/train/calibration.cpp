@@ -64,8 +64,10 @@ class Calibrator {
     const size_t row_bytes = static_cast<size_t>(model_.spec.hidden_size) * size_of(options_.compute);
     const Buffer hidden(static_cast<size_t>(tokens_) * row_bytes, "hidden states"),
         next(static_cast<size_t>(largest_) * row_bytes, "hidden states");
+    const std::vector<BlockSlots> dense = model_.blocks;
     Arena plan = Arena::dry();
     pass_all(plan, Buffer(), Buffer());
+    model_.blocks = dense;
     Arena arena(plan.high_water());
     pass_all(arena, hidden, next);
     return std::move(calibrated_);
@@ -77,11 +79,12 @@ class Calibrator {
     return takes_feedback(k, options_.bnb) ? static_cast<size_t>(k * k) * sizeof(float) : 0;
   }
 
-  /// Everything; on a dry arena nothing but its high water.
+  /// Everything; on a dry arena nothing but its high water, with quantized weights of sizes only left behind.
   void pass_all(Arena& arena, const Buffer& hidden, const Buffer& next) {
     const Stream stream{Device::cpu, &threads_, &arena};
     Decoder decoder(model_, stream);
     const auto blocks = static_cast<int64_t>(model_.blocks.size());
+    next_path_ = 0;
     for_each_batch(hidden, [&](const MicroBatch& batch, TensorView x) { decoder.embed(batch, x); });
     for (int64_t i = 0; i < blocks; ++i) {
       const auto layer = static_cast<size_t>(i);
@@ -93,7 +96,7 @@ class Calibrator {
       for_each_batch(hidden, [&](const MicroBatch& batch, TensorView x) {
         decoder.block(layer, batch, x, {}, &observer);
       });
-      if (!arena.is_dry()) quantize(layer);
+      quantize(layer, arena.is_dry());
       for_each_batch(hidden, [&](const MicroBatch& batch, TensorView x) {
         const TensorView out(next.data(), x.shape(), x.dtype);
         decoder.block(layer, batch, x, out, nullptr);
@@ -134,17 +137,20 @@ class Calibrator {
     if (!dry) std::fill_n(gram_memory_.data(), at, std::byte{});
   }
 
-  void quantize(size_t layer) {
+  void quantize(size_t layer, bool dry) {
     const auto groups = groups_of(model_.blocks[layer]);
     for (size_t i = 0; i < groups.size(); ++i) {
       if (!groups[i]->slots[0].w) continue;  // experts stand in its place
       std::optional<ErrorFeedback> feedback;
-      if (grams_[i]) feedback.emplace(grams_[i], threads_);
+      if (grams_[i] && !dry) feedback.emplace(grams_[i], threads_);
       for (int s = 0; s < groups[i]->count; ++s) {
         LinearSlot& slot = groups[i]->slots[s];
         const std::string path = paths_.at(next_path_++);
         LORIKEET_CHECK(slot.dropout_stream == stable_hash(path));
-        if (feedback) exchange(slot, path + ".weight", *feedback);
+        if (feedback)
+          exchange(slot, path + ".weight", *feedback);
+        else if (grams_[i])
+          slot.w = bnb4_weight(slot.w.rows, slot.w.cols, options_.bnb, nullptr);
       }
     }
   }

@@ -51,9 +51,9 @@ Square damped(Square g) {
 struct Factored {
   std::vector<float> memory;
   ErrorFeedback feedback;
-  Factored(const Square& g, ThreadPool& threads)
+  Factored(const Square& g, ThreadPool& threads, int vector_bytes = widest_encoder())
       : memory(g.v.begin(), g.v.end()),
-        feedback(TensorView(memory.data(), {g.n, g.n}, DType::f32), threads) {}
+        feedback(TensorView(memory.data(), {g.n, g.n}, DType::f32), threads, vector_bytes) {}
 };
 
 class FeedbackTest : public ::testing::Test {
@@ -100,12 +100,13 @@ struct Encoded {
 };
 
 Encoded encode(const Weight& w, const Bnb4Options& o, const ErrorFeedback& f, ThreadPool& threads,
-               DType round_to = DType::f32) {
+               DType round_to = DType::f32, int vector_bytes = widest_encoder()) {
   const int64_t n = w.rows * w.cols;
   Encoded e{std::vector<uint8_t>(static_cast<size_t>(n / 2)),
             std::vector<float>(static_cast<size_t>(n / o.blocksize)),
             {}};
-  e.error = encode_bnb4_with_feedback(w, o, f, e.codes.data(), e.absmax.data(), "x", round_to, threads);
+  e.error = encode_bnb4_with_feedback(w, o, f, e.codes.data(), e.absmax.data(), "x", round_to, threads,
+                                      vector_bytes);
   return e;
 }
 
@@ -289,6 +290,21 @@ TEST_F(FeedbackTest, ThreadsChangeNoBit) {
   EXPECT_EQ(x.codes, y.codes);
   EXPECT_EQ(x.absmax, y.absmax);
   EXPECT_EQ(x.error.square, y.error.square);
+}
+
+TEST_F(FeedbackTest, VectorsOfEveryWidthGiveTheSameBits) {
+  const std::vector<float> values = normal_values(50 * 192, 6);
+  const Weight w = Weight::dense(TensorView(const_cast<float*>(values.data()), {50, 192}, DType::f32));
+  const Square g = gram_of(192, 7);
+  const Factored narrow(g, threads_, 16);
+  const Encoded x = encode(w, kOptions[0], narrow.feedback, threads_, DType::f32, 16);
+  for (int bytes = 32; bytes <= widest_encoder(); bytes *= 2) {
+    const Factored wide(g, threads_, bytes);
+    EXPECT_EQ(narrow.memory, wide.memory);
+    const Encoded y = encode(w, kOptions[0], wide.feedback, threads_, DType::f32, bytes);
+    EXPECT_EQ(x.codes, y.codes);
+    EXPECT_EQ(x.absmax, y.absmax);
+  }
 }
 
 TEST_F(FeedbackTest, ElementsThatAreNotFiniteAreNamed) {

@@ -2,8 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
+#include "data/loader.h"
 #include "export/logit_check.h"
 #include "export/quantize.h"
+#include "model/decoder.h"
 #include "model/loader.h"
 #include "unit/io/temp_folder.h"
 #include "unit/model/model_on_disk.h"
@@ -53,39 +57,6 @@ TEST_F(CalibrationTest, ThreadsChangeNoBit) {
   for (const auto& [name, c] : a) EXPECT_EQ(elements(c.weight), elements(b.at(name).weight)) << name;
 }
 
-TEST_F(CalibrationTest, TheFirstLayerIsRoundedByItsNormedEmbeddings) {
-  const std::vector<float> table = file_values("model.embed_tokens.weight"),
-                           norm = file_values("model.layers.0.input_layernorm.weight");
-  const int64_t c = 64;
-  std::vector<float> gram(static_cast<size_t>(c * c));
-  for (const Sample& s : samples_)
-    for (const int32_t id : s.input_ids) {
-      const float* x = table.data() + id * c;
-      double square = 0;
-      for (int64_t k = 0; k < c; ++k) square += static_cast<double>(x[k]) * static_cast<double>(x[k]);
-      const double scale = 1 / std::sqrt(square / static_cast<double>(c) + 1e-5);
-      std::vector<float> h;
-      for (int64_t k = 0; k < c; ++k)
-        h.push_back(static_cast<float>(static_cast<double>(x[k]) * scale) * norm[static_cast<size_t>(k)]);
-      for (int64_t i = 0; i < c; ++i)
-        for (int64_t j = 0; j < c; ++j)
-          gram[static_cast<size_t>(i * c + j)] += h[static_cast<size_t>(i)] * h[static_cast<size_t>(j)];
-    }
-  const ErrorFeedback feedback(TensorView(gram.data(), {c, c}, DType::f32), threads_);
-  const std::string name = "model.layers.0.self_attn.k_proj.weight";
-  std::vector<int32_t> map;
-  const Weight source = stored_weight(files_->at(name), files_->spec(), map);
-  const CalibratedWeight by_hand =
-      calibrated_bnb4(source, {Bnb4Type::nf4, 32, true}, feedback, name, DType::f32, threads_);
-  const CalibratedWeights all = calibrated();
-  const CalibratedWeight& found = all.at(name);
-  // Another order of summing moves G by 1e-6 of itself.
-  EXPECT_NEAR(found.error.square_plain / by_hand.error.square_plain, 1, 1e-4);
-  EXPECT_NEAR(found.error.square / by_hand.error.square, 1,
-              0.02);  // a code at a mid-point may fall the other way
-  EXPECT_LT(found.error.square, found.error.square_plain);
-}
-
 /// A model as it would train, from a folder.
 struct Loaded {
   ModelFiles files;
@@ -99,6 +70,82 @@ struct Loaded {
     model = build_model(files.spec(), store, options, nothing, false, false);
   }
 };
+
+/// The input of a block [N,C] of all samples.
+std::vector<float> inputs_of(const Model& model, size_t layer, const std::vector<Sample>& samples,
+                             ThreadPool& threads) {
+  MicroBatchStorage storage;
+  for (const Sample& s : samples) storage.append(s);
+  const MicroBatch batch = storage.view();
+  const std::vector<int32_t> last = {static_cast<int32_t>(batch.n() - 1)};
+  std::vector<float> inputs, logits(static_cast<size_t>(model.spec.vocab_size));
+  const auto run = [&](Arena& arena) {
+    Decoder(model, {Device::cpu, &threads, &arena})
+        .logits(batch, {}, {}, last, TensorView(logits.data(), {1, model.spec.vocab_size}, DType::f32),
+                [&](int64_t i, TensorView x) {
+                  if (!arena.is_dry() && i == static_cast<int64_t>(layer))
+                    inputs.assign(x.as<float>(), x.as<float>() + x.count());
+                });
+  };
+  Arena plan = Arena::dry();
+  run(plan);
+  Arena arena(plan.high_water());
+  run(arena);
+  return inputs;
+}
+
+/// What rounding `name` costs when it reads x [N,C], normed by `norm`.
+OutputError error_by_hand(const ModelFiles& files, const std::string& name, const std::vector<float>& norm,
+                          const std::vector<float>& x, ThreadPool& threads) {
+  const auto c = static_cast<int64_t>(norm.size());
+  std::vector<float> gram(static_cast<size_t>(c * c));
+  for (size_t at = 0; at < x.size(); at += norm.size()) {
+    double square = 0;
+    for (size_t k = 0; k < norm.size(); ++k) square += std::pow(static_cast<double>(x[at + k]), 2);
+    const double scale = 1 / std::sqrt(square / static_cast<double>(c) + 1e-5);
+    std::vector<float> h;
+    for (size_t k = 0; k < norm.size(); ++k)
+      h.push_back(static_cast<float>(static_cast<double>(x[at + k]) * scale) * norm[k]);
+    for (size_t i = 0; i < h.size(); ++i)
+      for (size_t j = 0; j < h.size(); ++j) gram[i * h.size() + j] += h[i] * h[j];
+  }
+  const ErrorFeedback feedback(TensorView(gram.data(), {c, c}, DType::f32), threads);
+  std::vector<int32_t> map;
+  const Weight source = stored_weight(files.at(name), files.spec(), map);
+  return calibrated_bnb4(source, {Bnb4Type::nf4, 32, true}, feedback, name, DType::f32, threads).error;
+}
+
+TEST_F(CalibrationTest, TheFirstLayerIsRoundedByItsNormedEmbeddings) {
+  const std::vector<float> table = file_values("model.embed_tokens.weight");
+  std::vector<float> x;
+  for (const Sample& s : samples_)
+    for (const int32_t id : s.input_ids)
+      x.insert(x.end(), table.begin() + id * 64, table.begin() + (id + 1) * 64);
+  const std::string name = "model.layers.0.self_attn.k_proj.weight";
+  const OutputError by_hand =
+      error_by_hand(*files_, name, file_values("model.layers.0.input_layernorm.weight"), x, threads_);
+  const OutputError found = calibrated().at(name).error;
+  // Another order of summing moves G by 1e-6 of itself.
+  EXPECT_NEAR(found.square_plain / by_hand.square_plain, 1, 1e-4);
+  EXPECT_NEAR(found.square / by_hand.square, 1, 0.02);  // a code at a mid-point may fall the other way
+  EXPECT_LT(found.square, found.square_plain);
+}
+
+TEST_F(CalibrationTest, LaterLayersAreRoundedByWhatTheQuantizedOnesBeforeThemGive) {
+  const Bnb4Options bnb{Bnb4Type::nf4, 32, true};
+  const CalibratedWeights all = calibrated();
+  quantize_model(*files_, bnb, path("q"), AtomicFolder::IfExists::refuse, threads_, all);
+  const std::string name = "model.layers.1.self_attn.v_proj.weight";
+  const std::vector<float> norm = file_values("model.layers.1.input_layernorm.weight");
+  const auto square_behind = [&](const std::string& folder, BaseFormat format) {
+    const Loaded before(path(folder), format, bnb);
+    return error_by_hand(*files_, name, norm, inputs_of(before.model, 1, samples_, threads_), threads_)
+        .square_plain;
+  };
+  const double found = all.at(name).error.square_plain;
+  EXPECT_NEAR(found / square_behind("q", BaseFormat::keep), 1, 1e-4);  // as above
+  EXPECT_GT(std::abs(found / square_behind("m", BaseFormat::dense) - 1), 1e-3);
+}
 
 TEST_F(CalibrationTest, WrittenWeightsAreTheCalibratedOnesAndKeepTheOutputsCloser) {
   const Bnb4Options bnb{Bnb4Type::nf4, 32, true};
